@@ -1,0 +1,48 @@
+# One call per folder of src/: builds the layer's library from every *.cc below the folder, and its tests from *_test.cc.
+#
+#   fettle_layer(text DEPENDS base tensor LIBRARIES utf8proc)
+#
+# DEPENDS names lower layers only (scripts/check verifies the includes). LIBRARIES are outside packages.
+# ISA-specific sources get their flags from set_source_files_properties in the layer's own CMakeLists.txt.
+
+find_package(Threads REQUIRED)
+
+add_library(fettle_options INTERFACE)
+target_compile_options(fettle_options INTERFACE -Wall -Wextra -Wno-missing-field-initializers -fno-math-errno
+                       -ffp-contract=off)
+if(FETTLE_SANITIZE)
+  target_compile_options(fettle_options INTERFACE -fsanitize=${FETTLE_SANITIZE} -fno-omit-frame-pointer)
+  target_link_options(fettle_options INTERFACE -fsanitize=${FETTLE_SANITIZE})
+endif()
+
+function(fettle_layer name)
+  cmake_parse_arguments(ARG "" "" "DEPENDS;LIBRARIES;SOURCES;TEST_LIBRARIES" ${ARGN})
+  file(GLOB_RECURSE sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/*.cc)
+  set(tests ${sources})
+  list(FILTER sources EXCLUDE REGEX "_test\\.cc$")
+  list(FILTER tests INCLUDE REGEX "_test\\.cc$")
+  list(APPEND sources ${ARG_SOURCES})
+  if(NOT sources)
+    set(sources ${CMAKE_SOURCE_DIR}/cmake/empty.cc)
+  endif()
+
+  add_library(fettle_${name} STATIC ${sources})
+  target_include_directories(fettle_${name} PUBLIC $<BUILD_INTERFACE:${CMAKE_SOURCE_DIR}/src>
+                                                   $<BUILD_INTERFACE:${CMAKE_SOURCE_DIR}/include>)
+  set(lower "")
+  foreach(layer IN LISTS ARG_DEPENDS)
+    list(APPEND lower fettle_${layer})
+  endforeach()
+  target_link_libraries(fettle_${name} PUBLIC ${lower} ${ARG_LIBRARIES} Threads::Threads
+                                       PRIVATE $<BUILD_INTERFACE:fettle_options>)
+
+  if(FETTLE_TESTS AND tests)
+    find_package(GTest REQUIRED)
+    include(GoogleTest)
+    add_executable(${name}_test ${tests})
+    target_link_libraries(${name}_test PRIVATE fettle_${name} ${ARG_TEST_LIBRARIES} fettle_options GTest::gtest
+                                               GTest::gmock GTest::gtest_main)
+    target_compile_definitions(${name}_test PRIVATE FETTLE_SOURCE_DIR="${CMAKE_SOURCE_DIR}")
+    gtest_discover_tests(${name}_test TEST_PREFIX "${name}/" DISCOVERY_MODE PRE_TEST PROPERTIES TIMEOUT 600)
+  endif()
+endfunction()

@@ -1,0 +1,52 @@
+// Labelled texts and where they come from.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <map>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace fettle {
+
+constexpr int32_t kUnlabelled = -1;
+
+struct Example {
+  std::string text;
+  std::string text_pair;  // second text, often empty
+  int32_t label = kUnlabelled;
+};
+
+struct Dataset {
+  std::vector<Example> examples;
+  std::vector<std::string> labels;  // by id
+  // Id of the out-of-scope class ("oos", or as given), -1 when there is none.
+  int32_t oos_label = -1;
+  std::string source;  // as the user named it, for messages and reports
+};
+
+// Order of the label ids of a data set that brings none itself.
+enum class LabelOrder : uint8_t { kSorted, kFirstSeen, kHuggingFace /* clinc_oos: its published id order; only CLINC150 */ };
+
+struct DataOptions {
+  std::string text_column = "text";
+  std::string pair_column = "text_pair";
+  std::string label_column = "label";
+  // CLINC150's JSON: add the split's out-of-scope examples under the label "oos".
+  bool include_oos = false;
+  std::string oos_name = "oos";
+  LabelOrder label_order = LabelOrder::kSorted;
+  // When not empty, ids follow this list and any other label is an error naming the row (kBadInput).
+  std::vector<std::string> labels;
+};
+
+// `spec` is a path to .jsonl, .json (array or CLINC150), .csv, .tsv or .txt (one unlabelled text a line), with `#split` for CLINC150
+// ("data_full.json#test"). Errors: kIo when it cannot be read; kBadInput naming file and row for malformed rows, missing columns, unknown
+// labels, invalid UTF-8 and empty data.
+Dataset load_dataset(std::string_view spec, const DataOptions& options = {});
+
+// The label list that the examples of `spec` use, in the order asked for.
+std::vector<std::string> read_labels(std::string_view spec, const DataOptions& options = {});
+
+}  // namespace fettle

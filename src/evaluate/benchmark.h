@@ -1,0 +1,55 @@
+// The benchmark: size, latency and accuracy of one model or several side by side (techniques A5-A7).
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "data/dataset.h"
+#include "evaluate/metrics.h"
+#include "model/model.h"
+#include "runtime/session.h"
+
+namespace fettle {
+
+struct LatencyStats {
+  double mean_ms = 0;
+  double std_ms = 0;  // population
+  double p50_ms = 0;
+  double p90_ms = 0;
+  double p99_ms = 0;
+};
+LatencyStats summarize_latency(std::vector<double> times_ms);
+
+struct BenchmarkOptions {
+  std::string query = "What is the pin number for my account?";
+  int64_t warmup = 10;
+  int64_t runs = 100;
+  int64_t batch_size = 1;        // the query repeated
+  SessionOptions session;
+};
+
+struct BenchmarkResult {
+  std::string name;
+  double size_mb = 0;  // MiB of the weights on disk
+  LatencyStats latency;  // end to end: tokenizing, running, softmax
+  double tokenize_us = 0;
+  double samples_per_s = 0;  // of the whole evaluation set in batches; of the query without data
+  double peak_memory_mb = 0;  // packed parameters and activation arena
+  bool has_quality = false;
+  Quality quality;
+  Predictions predictions;
+};
+
+struct Candidate {
+  std::string name;
+  std::shared_ptr<const Model> model;
+  double size_mb = 0;
+  SessionOptions session;  // the slow-path baseline has fast_path = false
+};
+
+// Runs of the candidates are interleaved (A B C A B C …) so that a noisy machine hits all alike. `data` may be null.
+std::vector<BenchmarkResult> benchmark(const std::vector<Candidate>& candidates, const Dataset* data,
+                                       const BenchmarkOptions& options);
+
+}  // namespace fettle

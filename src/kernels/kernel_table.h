@@ -1,0 +1,178 @@
+// The kernels of one instruction set. A table is complete: what an instruction set does not improve points to the next lower table's
+// function. Tables are chosen once at start (kernels/dispatch.h).
+//
+// All matrices are row-major f32 unless said otherwise. Kernels that take a ThreadPool cut their work by size alone, so results do not
+// depend on the number of threads; the others are serial and work on the range they are given. Pointers need no alignment.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string_view>
+
+#include "base/cpu.h"
+#include "base/thread_pool.h"
+
+namespace fettle {
+
+enum class Activation : uint8_t { kNone, kRelu, kTanh, kGelu /* erf */, kGeluTanh };
+
+// C[m, n] = op(A)[m, k] · op(B)[k, n] + bias[n] (+ C when accumulate).
+struct Matmul {
+  int64_t m = 0;
+  int64_t n = 0;
+  int64_t k = 0;
+  const float* a = nullptr;  // [m, k], or [k, m] when transpose_a; row stride lda
+  int64_t lda = 0;
+  bool transpose_a = false;
+  const float* b = nullptr;  // [k, n], or [n, k] when transpose_b; row stride ldb
+  int64_t ldb = 0;
+  bool transpose_b = false;
+  float* c = nullptr;  // [m, n], row stride ldc
+  int64_t ldc = 0;
+  bool accumulate = false;
+  const float* bias = nullptr;  // [n] or null
+};
+
+// Weights of y = activation(x · Wᵀ + bias), packed for one instruction set. Immutable; owns its memory.
+class PackedLinear {
+ public:
+  virtual ~PackedLinear() = default;
+  // x [rows, in_features], row stride ldx; y [rows, out_features], row stride ldy; y may not overlap x.
+  // residual (null, or [rows, out_features] with stride ldy) is added after the activation.
+  virtual void run(const float* x, int64_t ldx, int64_t rows, float* y, int64_t ldy, Activation activation,
+                   const float* residual, ThreadPool& pool) const = 0;
+  virtual int64_t size_bytes() const = 0;
+};
+
+// Plain weights as they are stored; bias may be null. Pointers need to live only during packing.
+struct LinearWeights {
+  int64_t out_features = 0;
+  int64_t in_features = 0;
+  const void* weight = nullptr;  // [out_features, in_features], element type by the packing function
+  const float* scales = nullptr;  // [out_features], integer weights only
+  const float* bias = nullptr;    // [out_features]
+};
+
+// Self-attention within each sequence of a ragged batch: out = dropout(softmax(scale · q kᵀ)) v, head by head.
+struct RaggedAttention {
+  const float* q = nullptr;  // [tokens, n_heads · head_dim], row stride `stride`; k and v alike
+  const float* k = nullptr;
+  const float* v = nullptr;
+  int64_t stride = 0;
+  const int32_t* offsets = nullptr;  // [batch + 1]
+  int64_t n_heads = 0;
+  int64_t head_dim = 0;
+  float scale = 1;
+  float* out = nullptr;  // [tokens, n_heads · head_dim], row stride out_stride
+  int64_t out_stride = 0;
+  // Training only: softmax before dropout, sequence after sequence, each [n_heads, length, length]; sequence s begins at
+  // n_heads · pair_offsets[s] where pair_offsets[s] = Σ_{r<s} length_r². Null when not wanted.
+  float* probabilities = nullptr;
+  const int64_t* pair_offsets = nullptr;  // [batch + 1], needed with probabilities
+  float dropout = 0;                      // kept values are divided by 1 - dropout
+  uint64_t seed = 0;                      // dropout of probability i (its index in `probabilities`) is dropout_keep(seed, stream, i)
+  uint64_t stream = 0;
+};
+
+struct RaggedAttentionGrad {
+  RaggedAttention forward;        // out is not read; probabilities are
+  const float* d_out = nullptr;   // [tokens, n_heads · head_dim], row stride forward.out_stride
+  float* d_q = nullptr;           // like q, same stride; written, not accumulated
+  float* d_k = nullptr;
+  float* d_v = nullptr;
+};
+
+// Rows of width elements. y = (x - mean) · rstd · gamma + beta; mean and rstd [rows] may be null.
+struct LayerNorm {
+  const float* x = nullptr;         // [rows, width]
+  const float* residual = nullptr;  // [rows, width] added to x first, or null
+  const float* gamma = nullptr;     // [width]
+  const float* beta = nullptr;      // [width]
+  float eps = 1e-12f;
+  int64_t width = 0;
+  float* y = nullptr;  // [rows, width]; may be x
+  float* mean = nullptr;
+  float* rstd = nullptr;
+};
+
+struct LayerNormGrad {
+  const float* x = nullptr;  // the normalized input (x + residual of the forward pass)
+  const float* d_y = nullptr;
+  const float* gamma = nullptr;
+  const float* mean = nullptr;
+  const float* rstd = nullptr;
+  int64_t rows = 0;
+  int64_t width = 0;
+  float* d_x = nullptr;      // written
+  float* d_gamma = nullptr;  // [width], written; null to skip
+  float* d_beta = nullptr;
+};
+
+// One step of AdamW (Loshchilov & Hutter 2019) on a range of one parameter:
+// m = β1 m + (1-β1) g;  v = β2 v + (1-β2) g²;  w -= lr (m / bias1 / (sqrt(v / bias2) + eps) + weight_decay w), g scaled by grad_scale first.
+struct AdamwStep {
+  float* weight = nullptr;
+  const float* grad = nullptr;
+  float* m = nullptr;
+  float* v = nullptr;
+  float lr = 0;
+  float beta1 = 0.9f;
+  float beta2 = 0.999f;
+  float eps = 1e-8f;
+  float weight_decay = 0;
+  float bias1 = 1;  // 1 - β1^t
+  float bias2 = 1;  // 1 - β2^t
+  float grad_scale = 1;
+};
+
+struct KernelTable {
+  std::string_view name;  // "reference", "avx2", "avx512", "vnni", "amx", "neon"
+  bool (*supported)(const CpuFeatures&);
+
+  // General products, for training. matmul_bf16 rounds both operands to bf16 and accumulates in f32.
+  void (*matmul_f32)(const Matmul&, ThreadPool&);
+  void (*matmul_bf16)(const Matmul&, ThreadPool&);
+
+  // Weights packed once, for inference. weight is f32, bf16 (uint16_t) and int8. The int8 product quantizes each row of x to
+  // int8 by its absmax (scale = absmax / 127, ties to even, [-127, 127]) and accumulates in int32: the same bits in every table.
+  std::unique_ptr<PackedLinear> (*pack_f32)(const LinearWeights&);
+  std::unique_ptr<PackedLinear> (*pack_bf16)(const LinearWeights&);
+  std::unique_ptr<PackedLinear> (*pack_int8)(const LinearWeights&);
+
+  // Sequences [begin, end).
+  void (*attention)(const RaggedAttention&, int64_t begin, int64_t end);
+  void (*attention_grad)(const RaggedAttentionGrad&, int64_t begin, int64_t end);
+
+  void (*layer_norm)(const LayerNorm&, int64_t row_begin, int64_t row_end);
+  void (*layer_norm_grad)(const LayerNormGrad&, ThreadPool&);
+
+  // y[i] = activation(x[i]); y may be x. d_x[i] = d_y[i] · activation'(x[i]); d_x may be d_y.
+  void (*activate)(Activation, const float* x, float* y, int64_t n);
+  void (*activate_grad)(Activation, const float* x, const float* d_y, float* d_x, int64_t n);
+
+  // In place, each row of `width`: softmax; log_softmax.
+  void (*softmax)(float* x, int64_t rows, int64_t width);
+  void (*log_softmax)(float* x, int64_t rows, int64_t width);
+
+  void (*add)(const float* a, const float* b, float* y, int64_t n);
+  void (*scale)(const float* x, float factor, float* y, int64_t n);
+  // y[r, :] = x[r, :] + bias
+  void (*add_bias)(const float* x, const float* bias, float* y, int64_t rows, int64_t width);
+  // y[c] = Σ_r x[r, c], columns [begin, end), rows in order; row stride ldx.
+  void (*sum_rows)(const float* x, int64_t rows, int64_t ldx, float* y, int64_t begin, int64_t end);
+  // y[i] = x[i] · dropout_keep(seed, stream, first + i) / (1 - p)
+  void (*dropout)(const float* x, float* y, int64_t n, float p, uint64_t seed, uint64_t stream, uint64_t first);
+  // Σ x[i]² in double, fixed order.
+  double (*sum_of_squares)(const float* x, int64_t n);
+  void (*adamw)(const AdamwStep&, int64_t begin, int64_t end);
+
+  // y[r, :] = table[ids[r], :]; row stride of y is width.
+  void (*gather)(const float* table, const int32_t* ids, int64_t rows, int64_t width, float* y);
+  // The same from int8 rows with one scale each.
+  void (*gather_int8)(const int8_t* table, const float* scales, const int32_t* ids, int64_t rows, int64_t width, float* y);
+};
+
+// Whether dropout keeps element `index`: word index % 4 of philox4x32(seed, stream, index / 4), as a 32-bit integer, is >= p · 2^32.
+bool dropout_keep(uint64_t seed, uint64_t stream, uint64_t index, float p);
+
+}  // namespace fettle

@@ -1,0 +1,50 @@
+// The shape of a model, with widths per layer, read from and written to Hugging Face's config.json.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "base/json.h"
+
+namespace fettle {
+
+enum class Architecture : uint8_t { kBert, kDistilBert };
+
+struct LayerConfig {
+  int64_t n_heads = 12;
+  int64_t head_dim = 64;  // n_heads · head_dim need not be hidden_size
+  int64_t intermediate_size = 3072;
+  bool operator==(const LayerConfig&) const = default;
+};
+
+struct ModelConfig {
+  Architecture architecture = Architecture::kBert;
+  int64_t vocab_size = 30522;
+  int64_t hidden_size = 768;
+  int64_t max_positions = 512;
+  int64_t n_token_types = 2;  // 0 for DistilBERT
+  std::vector<LayerConfig> layers;
+  std::string activation = "gelu";  // "gelu", "gelu_tanh", "relu"
+  double layer_norm_eps = 1e-12;
+  double hidden_dropout = 0.1;
+  double attention_dropout = 0.1;
+  double classifier_dropout = 0.1;
+  double initializer_range = 0.02;
+  int64_t pad_token_id = 0;
+  std::vector<std::string> labels;  // by id; empty for a model without a classification head
+  // Everything of the file that is not named above, kept and written back ("torch_dtype", "transformers_version", …).
+  Json other = Json::object();
+
+  int64_t n_labels() const { return static_cast<int64_t>(labels.size()); }
+};
+
+// Errors: kBadInput naming `where` and the key for missing, mistyped or out-of-range values (limits in hardening.md), and for
+// architectures that fettle does not know. Layers of unequal width are read from the key "fettle_layers".
+ModelConfig parse_config(const Json& json, std::string_view where);
+Json config_to_json(const ModelConfig& config);
+
+// hidden_size [layers] of equal width, head_dim 64 (32 when hidden_size is not a multiple of 64), intermediate 4 · hidden_size.
+ModelConfig make_encoder_config(int64_t n_layers, int64_t hidden_size, int64_t vocab_size);
+
+}  // namespace fettle

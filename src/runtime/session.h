@@ -1,0 +1,50 @@
+// A model ready to answer: graph built, optimized, planned and packed.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "model/model.h"
+#include "runtime/executor.h"
+#include "tensor/ragged.h"
+
+namespace fettle {
+
+struct SessionOptions {
+  int n_threads = 0;       // 0: all cores
+  bool fast_path = true;   // graph passes on; off runs the same graph op by op
+  std::string isa;         // kernel table; "" is the best
+  bool reference = false;  // plain loops for everything
+  Precision precision = Precision::kF32;
+};
+
+// Not thread safe. Packs from the model's parameters and then lets their mapped pages go; keeps the model alive.
+class Session {
+ public:
+  explicit Session(std::shared_ptr<const Model> model, const SessionOptions& options = {});
+  ~Session();
+
+  const Model& model() const;
+  // Logits [n_sequences, n_labels]; valid until the next call.
+  Tensor classify(const RaggedBatch& batch);
+  // Tokenizes (truncating to max_positions) and classifies; n texts at once.
+  Tensor classify_texts(std::span<const std::string> texts);
+  // Final hidden states [tokens, hidden].
+  Tensor hidden(const RaggedBatch& batch);
+
+  Executor& executor();
+  // What each pass did, for --explain: {name, rewrites}.
+  struct PassReport {
+    std::string name;
+    int64_t rewrites = 0;
+  };
+  const std::vector<PassReport>& passes() const;
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace fettle

@@ -1,0 +1,86 @@
+// Training: fine-tuning of classifiers, masked-language-model pre-training, and distillation, all on one loop.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "data/dataset.h"
+#include "model/model.h"
+#include "runtime/executor.h"
+
+namespace fettle {
+
+enum class Schedule : uint8_t { kConstant, kLinear, kCosine };
+
+struct TrainOptions {
+  double epochs = 5;
+  int64_t max_steps = 0;  // > 0 wins over epochs
+  int64_t batch_size = 48;
+  int64_t gradient_accumulation = 1;
+  double learning_rate = 2e-5;
+  double weight_decay = 0.01;  // not on biases and norms
+  double beta1 = 0.9;
+  double beta2 = 0.999;
+  double adam_eps = 1e-8;
+  double max_grad_norm = 1.0;  // 0: no clipping
+  Schedule schedule = Schedule::kLinear;
+  double warmup_ratio = 0.0;
+  double label_smoothing = 0.0;
+  double dropout = -1;  // < 0: the config's values
+  int64_t max_length = 64;
+  int64_t early_stopping_patience = 0;  // epochs without improvement of evaluation accuracy; 0: off
+  bool keep_best = true;                // end with the weights of the best evaluation
+  Precision precision = Precision::kBF16;
+  uint64_t seed = 0;
+  int n_threads = 0;
+  std::string isa;
+
+  // Masked-language modelling.
+  double mask_probability = 0.15;
+
+  // Distillation: loss = alpha · CE + (1 - alpha) · T² · KL (techniques B1-B4). Unlabelled examples have the second term only.
+  double alpha = 0.5;
+  double temperature = 2.0;
+
+  // Checkpoints: written every `checkpoint_every` steps (0: at each epoch's end) into checkpoint_folder when that is not empty.
+  std::filesystem::path checkpoint_folder;
+  int64_t checkpoint_every = 0;
+  bool resume = false;  // continue from checkpoint_folder to the bytes that an uninterrupted run would have given
+};
+
+struct EpochRecord {
+  double epoch = 0;
+  double loss = 0;      // mean over the epoch's steps
+  double accuracy = -1; // on the evaluation data, -1 without
+  double seconds = 0;
+};
+
+struct TrainResult {
+  int64_t steps = 0;
+  int64_t samples = 0;
+  int64_t tokens = 0;
+  double seconds = 0;
+  double samples_per_s = 0;
+  double accuracy = -1;  // of the weights kept
+  std::vector<EpochRecord> epochs;
+  bool stopped_early = false;
+};
+
+// Each trains `model` in place (its parameters become dense f32) and adds a step to its manifest. Errors: kInterrupted
+// after writing a checkpoint (when a folder is given) on Ctrl-C; kBadInput for empty data or labels that the model does not have;
+// kFailed when the loss is not finite.
+TrainResult train_classifier(Model& model, const Dataset& train, const Dataset* eval, const TrainOptions& options);
+TrainResult pretrain_masked_lm(Model& model, const std::vector<std::string>& texts, const TrainOptions& options);
+// Teacher logits are computed once (averaged over teachers) and cached in memory.
+TrainResult distill(Model& student, const std::vector<std::shared_ptr<const Model>>& teachers, const Dataset& train,
+                    const Dataset* eval, const TrainOptions& options);
+
+// Students by rule. "layers=0,2,4" copies those layers, embeddings and head of the teacher; "hidden=128" besides (or alone) narrows the model:
+// weights are projected on the leading principal directions of the teacher's embeddings. "vocab=…" is not known here.
+Model make_student(const Model& teacher, std::string_view rule, uint64_t seed);
+
+}  // namespace fettle
