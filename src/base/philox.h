@@ -10,7 +10,14 @@ namespace fettle {
 
 // A pure function of (seed, stream, counter): the same at any number of threads and on any machine.
 // stream tells purposes apart (a layer's dropout, the shuffle, an initializer).
+// Key words: seed (low, high). Counter words: counter (low, high), stream (low, high).
 std::array<uint32_t, 4> philox4x32(uint64_t seed, uint64_t stream, uint64_t counter);
+
+// Whether dropout keeps element `index`: word index % 4 of philox4x32(seed, stream, index / 4), as an integer, is >= p · 2^32.
+inline bool dropout_keep(uint64_t seed, uint64_t stream, uint64_t index, float p) {
+  const auto threshold = static_cast<uint64_t>(static_cast<double>(p) * 4294967296.0);
+  return philox4x32(seed, stream, index / 4)[index % 4] >= threshold;
+}
 
 // Sequential view of one stream, for code that wants a generator. Copies continue independently from the same place.
 class Philox {

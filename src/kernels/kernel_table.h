@@ -10,6 +10,7 @@
 #include <string_view>
 
 #include "base/cpu.h"
+#include "base/philox.h"  // dropout_keep
 #include "base/thread_pool.h"
 
 namespace fettle {
@@ -171,8 +172,5 @@ struct KernelTable {
   // The same from int8 rows with one scale each.
   void (*gather_int8)(const int8_t* table, const float* scales, const int32_t* ids, int64_t rows, int64_t width, float* y);
 };
-
-// Whether dropout keeps element `index`: word index % 4 of philox4x32(seed, stream, index / 4), as a 32-bit integer, is >= p · 2^32.
-bool dropout_keep(uint64_t seed, uint64_t stream, uint64_t index, float p);
 
 }  // namespace fettle
