@@ -1,9 +1,11 @@
 // PyTorch checkpoints (torch.save of a state dict): tensors only, nothing in the file is executed.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <filesystem>
 #include <memory>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -21,6 +23,8 @@ class PytorchFile {
   // dictionary of tensors, or one with such a dictionary under "state_dict", "model_state_dict" or "model"; entries
   // that are not tensors are passed over. Errors: kIo; kBadInput naming the file and what is wrong.
   static PytorchFile open(const std::filesystem::path& path);
+  // The same for bytes in memory that `owner` keeps alive; `where` names them in errors.
+  static PytorchFile from_bytes(std::span<const std::byte> bytes, std::shared_ptr<const void> owner, std::string where);
 
   const std::string& path() const;
   // In the order of the dictionary.

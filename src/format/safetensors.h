@@ -1,6 +1,7 @@
 // safetensors files: named tensors viewed in a read-only mapping, and written in one pass.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <filesystem>
 #include <map>
@@ -27,6 +28,9 @@ class SafetensorsFile {
   // Checks the whole header and touches no tensor data. Errors: kIo; kBadInput naming the file and, where there is one,
   // the tensor.
   static SafetensorsFile open(const std::filesystem::path& path);
+  // The same for bytes in memory that `owner` keeps alive; `where` names them in errors.
+  static SafetensorsFile from_bytes(std::span<const std::byte> bytes, std::shared_ptr<const void> owner,
+                                    std::string where);
 
   const std::string& path() const;
   // In the order of their data in the file.
