@@ -12,7 +12,8 @@ namespace fettle {
 std::span<const KernelTable* const> supported_tables();
 // The fastest supported table.
 const KernelTable& best_table();
-// By name; kUsage when it is unknown or this machine does not support it (the hint lists those it does). "" is best_table().
+// By name; kUsage when it is unknown or this machine does not support it (the hint lists those it does). "" is
+// best_table().
 const KernelTable& table_named(std::string_view name);
 
 }  // namespace fettle

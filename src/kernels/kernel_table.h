@@ -1,8 +1,9 @@
-// The kernels of one instruction set. A table is complete: what an instruction set does not improve points to the next lower table's
-// function. Tables are chosen once at start (kernels/dispatch.h).
+// The kernels of one instruction set. A table is complete: what an instruction set does not improve points to the next
+// lower table's function. Tables are chosen once at start (kernels/dispatch.h).
 //
-// All matrices are row-major f32 unless said otherwise. Kernels that take a ThreadPool cut their work by size alone, so results do not
-// depend on the number of threads; the others are serial and work on the range they are given. Pointers need no alignment.
+// All matrices are row-major f32 unless said otherwise. Kernels that take a ThreadPool cut their work by size alone, so
+// results do not depend on the number of threads; the others are serial and work on the range they are given. Pointers
+// need no alignment.
 #pragma once
 
 #include <cstdint>
@@ -49,7 +50,7 @@ class PackedLinear {
 struct LinearWeights {
   int64_t out_features = 0;
   int64_t in_features = 0;
-  const void* weight = nullptr;  // [out_features, in_features], element type by the packing function
+  const void* weight = nullptr;   // [out_features, in_features], element type by the packing function
   const float* scales = nullptr;  // [out_features], integer weights only
   const float* bias = nullptr;    // [out_features]
 };
@@ -66,19 +67,19 @@ struct RaggedAttention {
   float scale = 1;
   float* out = nullptr;  // [tokens, n_heads · head_dim], row stride out_stride
   int64_t out_stride = 0;
-  // Training only: softmax before dropout, sequence after sequence, each [n_heads, length, length]; sequence s begins at
-  // n_heads · pair_offsets[s] where pair_offsets[s] = Σ_{r<s} length_r². Null when not wanted.
+  // Training only: softmax before dropout, sequence after sequence, each [n_heads, length, length]; sequence s begins
+  // at n_heads · pair_offsets[s] where pair_offsets[s] = Σ_{r<s} length_r². Null when not wanted.
   float* probabilities = nullptr;
   const int64_t* pair_offsets = nullptr;  // [batch + 1], needed with probabilities
   float dropout = 0;                      // kept values are divided by 1 - dropout
-  uint64_t seed = 0;                      // dropout of probability i (its index in `probabilities`) is dropout_keep(seed, stream, i)
+  uint64_t seed = 0;  // dropout of probability i (its index in `probabilities`) is dropout_keep(seed, stream, i)
   uint64_t stream = 0;
 };
 
 struct RaggedAttentionGrad {
-  RaggedAttention forward;        // out is not read; probabilities are
-  const float* d_out = nullptr;   // [tokens, n_heads · head_dim], row stride forward.out_stride
-  float* d_q = nullptr;           // like q, same stride; written, not accumulated
+  RaggedAttention forward;       // out is not read; probabilities are
+  const float* d_out = nullptr;  // [tokens, n_heads · head_dim], row stride forward.out_stride
+  float* d_q = nullptr;          // like q, same stride; written, not accumulated
   float* d_k = nullptr;
   float* d_v = nullptr;
 };
@@ -110,7 +111,8 @@ struct LayerNormGrad {
 };
 
 // One step of AdamW (Loshchilov & Hutter 2019) on a range of one parameter:
-// m = β1 m + (1-β1) g;  v = β2 v + (1-β2) g²;  w -= lr (m / bias1 / (sqrt(v / bias2) + eps) + weight_decay w), g scaled by grad_scale first.
+// m = β1 m + (1-β1) g;  v = β2 v + (1-β2) g²;  w -= lr (m / bias1 / (sqrt(v / bias2) + eps) + weight_decay w), g scaled
+// by grad_scale first.
 struct AdamwStep {
   float* weight = nullptr;
   const float* grad = nullptr;
@@ -134,8 +136,9 @@ struct KernelTable {
   void (*matmul_f32)(const Matmul&, ThreadPool&);
   void (*matmul_bf16)(const Matmul&, ThreadPool&);
 
-  // Weights packed once, for inference. weight is f32, bf16 (uint16_t) and int8. The int8 product quantizes each row of x to
-  // int8 by its absmax (scale = absmax / 127, ties to even, [-127, 127]) and accumulates in int32: the same bits in every table.
+  // Weights packed once, for inference. weight is f32, bf16 (uint16_t) and int8. The int8 product quantizes each row of
+  // x to int8 by its absmax (scale = absmax / 127, ties to even, [-127, 127]) and accumulates in int32: the same bits
+  // in every table.
   std::unique_ptr<PackedLinear> (*pack_f32)(const LinearWeights&);
   std::unique_ptr<PackedLinear> (*pack_bf16)(const LinearWeights&);
   std::unique_ptr<PackedLinear> (*pack_int8)(const LinearWeights&);
@@ -170,7 +173,8 @@ struct KernelTable {
   // y[r, :] = table[ids[r], :]; row stride of y is width.
   void (*gather)(const float* table, const int32_t* ids, int64_t rows, int64_t width, float* y);
   // The same from int8 rows with one scale each.
-  void (*gather_int8)(const int8_t* table, const float* scales, const int32_t* ids, int64_t rows, int64_t width, float* y);
+  void (*gather_int8)(const int8_t* table, const float* scales, const int32_t* ids, int64_t rows, int64_t width,
+                      float* y);
 };
 
 }  // namespace fettle

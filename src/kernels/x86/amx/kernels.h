@@ -1,0 +1,15 @@
+// Kernels for AMX tiles (int8 and bf16); the rest is vnni.
+// Contracts are in kernels/kernel_table.h.
+#pragma once
+
+#include "kernels/kernel_table.h"
+
+namespace fettle::amx {
+
+KernelTable table();
+
+void matmul_bf16(const Matmul& product, ThreadPool& pool);
+std::unique_ptr<PackedLinear> pack_bf16(const LinearWeights& weights);
+std::unique_ptr<PackedLinear> pack_int8(const LinearWeights& weights);
+
+}  // namespace fettle::amx

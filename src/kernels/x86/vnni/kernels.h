@@ -1,0 +1,13 @@
+// Kernels for AVX-512 VNNI; the rest is avx512.
+// Contracts are in kernels/kernel_table.h.
+#pragma once
+
+#include "kernels/kernel_table.h"
+
+namespace fettle::vnni {
+
+KernelTable table();
+
+std::unique_ptr<PackedLinear> pack_int8(const LinearWeights& weights);
+
+}  // namespace fettle::vnni
