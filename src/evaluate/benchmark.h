@@ -25,16 +25,16 @@ struct BenchmarkOptions {
   std::string query = "What is the pin number for my account?";
   int64_t warmup = 10;
   int64_t runs = 100;
-  int64_t batch_size = 1;        // the query repeated
+  int64_t batch_size = 1;  // the query repeated
   SessionOptions session;
 };
 
 struct BenchmarkResult {
   std::string name;
-  double size_mb = 0;  // MiB of the weights on disk
+  double size_mb = 0;    // MiB of the weights on disk
   LatencyStats latency;  // end to end: tokenizing, running, softmax
   double tokenize_us = 0;
-  double samples_per_s = 0;  // of the whole evaluation set in batches; of the query without data
+  double samples_per_s = 0;   // of the whole evaluation set in batches; of the query without data
   double peak_memory_mb = 0;  // packed parameters and activation arena
   bool has_quality = false;
   Quality quality;

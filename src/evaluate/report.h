@@ -23,7 +23,7 @@ struct ReportRow {
   double accuracy = -1;
   double in_scope_accuracy = -1;
   double oos_recall = -1;
-  double p_value = -1;           // McNemar against the first row
+  double p_value = -1;             // McNemar against the first row
   double accuracy_difference = 0;  // to the first row
   double ci95_low = 0;
   double ci95_high = 0;
@@ -42,7 +42,7 @@ struct Curve {  // one training run, for the loss and accuracy plots
 
 struct Report {
   std::string title;
-  std::string summary;                    // one or two sentences
+  std::string summary;                                     // one or two sentences
   std::vector<std::pair<std::string, std::string>> facts;  // machine, data, command, seed, version
   std::vector<ReportRow> rows;
   std::vector<Curve> curves;
@@ -50,7 +50,8 @@ struct Report {
 
 // Aligned columns that fit 110 characters; the best row is marked. `color` only for a terminal.
 std::string format_table(const std::vector<ReportRow>& rows, bool color);
-// Bubble plot: latency (x, logarithmic when it spans more than a factor 20) × accuracy (y), area = size, dashed ring on the best.
+// Bubble plot: latency (x, logarithmic when it spans more than a factor 20) × accuracy (y), area = size, dashed ring on
+// the best.
 std::string bubble_plot_svg(const std::vector<ReportRow>& rows);
 // Self-contained HTML (no outside resources), light and dark, prints well on A4.
 std::string report_html(const Report& report);

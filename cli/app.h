@@ -1,0 +1,85 @@
+// What every verb shares: the options of all verbs, and how a verb is added to the program.
+#pragma once
+
+#include <CLI/CLI.hpp>
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "base/json.h"
+#include "data/dataset.h"
+#include "runtime/session.h"
+#include "train/trainer.h"
+
+namespace fettle::cli {
+
+// Options that every verb takes.
+struct Globals {
+  int threads = 0;
+  uint64_t seed = 0;
+  bool force = false;
+  bool json = false;
+  bool quiet = false;
+  std::string isa;
+
+  SessionOptions session() const;
+};
+
+// A verb's work, run after parsing; returns the exit code.
+using Run = std::function<int()>;
+
+// Adds a verb with the options of all verbs. `run` is called when the verb was chosen.
+class Program {
+ public:
+  Program();
+  CLI::App& root() { return root_; }
+  Globals& globals() { return globals_; }
+  // `parent` is null for a verb of the program, or the verb that `name` is a verb of ("tokenizer train").
+  CLI::App* add_verb(const std::string& name, const std::string& help, Run run, CLI::App* parent = nullptr);
+  int run(int argc, char** argv);
+
+ private:
+  CLI::App root_;
+  Globals globals_;
+  Run chosen_;
+};
+
+// Groups of options that several verbs take.
+struct DataFlags {
+  DataOptions options;
+  std::string label_order = "sorted";
+  void add_to(CLI::App& verb);
+  DataOptions resolve() const;  // with label_order applied
+};
+struct TrainFlags {
+  TrainOptions options;
+  std::string schedule = "linear";
+  std::string precision = "bf16";
+  std::string checkpoints;
+  void add_to(CLI::App& verb);
+  TrainOptions resolve(const Globals& globals) const;
+};
+
+// Prints one JSON object (standard output).
+void print_json(const Json& value);
+void print(const std::string& text);
+Json to_json(const TrainResult& result);
+std::shared_ptr<const Model> load_shared(const std::string& model);
+// The size on disk of the weights of a model folder, MiB.
+double weights_mb(const std::string& model);
+
+void add_predict(Program& program);
+void add_train(Program& program);
+void add_distill(Program& program);
+void add_quantize(Program& program);
+void add_bench(Program& program);
+void add_compare(Program& program);
+void add_compress(Program& program);
+void add_demo(Program& program);
+void add_inspect(Program& program);
+void add_tokenize(Program& program);
+void add_cpu(Program& program);
+void add_eval(Program& program);
+
+}  // namespace fettle::cli

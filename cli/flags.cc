@@ -1,0 +1,87 @@
+// Groups of options that several verbs take.
+#include <limits>
+
+#include "base/error.h"
+#include "base/file.h"
+#include "cli/app.h"
+
+namespace fettle::cli {
+
+void DataFlags::add_to(CLI::App& verb) {
+  verb.add_option("--text-column", options.text_column, "column of the text (default text)");
+  verb.add_option("--label-column", options.label_column, "column of the label (default label)");
+  verb.add_flag("--oos", options.include_oos, "CLINC150: with the split's out-of-scope examples");
+  verb.add_option("--oos-label", options.oos_name, "name of the out-of-scope class (default oos)");
+  verb.add_option("--label-order", label_order, "label ids: sorted, first-seen, huggingface")
+      ->check(CLI::IsMember({"sorted", "first-seen", "huggingface"}));
+}
+
+DataOptions DataFlags::resolve() const {
+  DataOptions resolved = options;
+  if (label_order == "first-seen") resolved.label_order = LabelOrder::kFirstSeen;
+  if (label_order == "huggingface") resolved.label_order = LabelOrder::kHuggingFace;
+  return resolved;
+}
+
+void TrainFlags::add_to(CLI::App& verb) {
+  const double big = std::numeric_limits<double>::max();
+  verb.add_option("--epochs", options.epochs, "passes over the data")->check(CLI::Range(0.0, 1e6));
+  verb.add_option("--max-steps", options.max_steps, "steps, instead of epochs")->check(CLI::NonNegativeNumber);
+  verb.add_option("--batch-size", options.batch_size, "sequences a step")->check(CLI::Range(1, 1 << 20));
+  verb.add_option("--gradient-accumulation", options.gradient_accumulation, "batches a step")
+      ->check(CLI::Range(1, 1 << 20));
+  verb.add_option("--learning-rate", options.learning_rate, "peak rate of AdamW")->check(CLI::Range(0.0, 10.0));
+  verb.add_option("--weight-decay", options.weight_decay, "decoupled; not on biases and norms")
+      ->check(CLI::Range(0.0, big));
+  verb.add_option("--max-grad-norm", options.max_grad_norm, "gradient clipping (0: none)")->check(CLI::Range(0.0, big));
+  verb.add_option("--schedule", schedule, "linear, cosine, constant")
+      ->check(CLI::IsMember({"linear", "cosine", "constant"}));
+  verb.add_option("--warmup-ratio", options.warmup_ratio, "share of the steps for warm-up")
+      ->check(CLI::Range(0.0, 1.0));
+  verb.add_option("--label-smoothing", options.label_smoothing)->check(CLI::Range(0.0, 0.999));
+  verb.add_option("--dropout", options.dropout, "instead of the model's own")->check(CLI::Range(0.0, 0.999));
+  verb.add_option("--max-length", options.max_length, "tokens of a training sequence")->check(CLI::Range(3, 1 << 20));
+  verb.add_option("--patience", options.early_stopping_patience,
+                  "epochs without improvement before stopping (0: never)")
+      ->check(CLI::NonNegativeNumber);
+  verb.add_option("--precision", precision, "of matrix products: bf16, f32")->check(CLI::IsMember({"bf16", "f32"}));
+  verb.add_option("--checkpoints", checkpoints, "folder for checkpoints (default: OUT.checkpoints)");
+  verb.add_option("--checkpoint-every", options.checkpoint_every, "steps (default: each epoch)")
+      ->check(CLI::NonNegativeNumber);
+  verb.add_flag("--resume", options.resume, "continue from the last checkpoint");
+}
+
+TrainOptions TrainFlags::resolve(const Globals& globals) const {
+  TrainOptions resolved = options;
+  resolved.seed = globals.seed;
+  resolved.n_threads = globals.threads;
+  resolved.isa = globals.isa;
+  resolved.precision = precision == "f32" ? Precision::kF32 : Precision::kBF16;
+  resolved.checkpoint_folder = checkpoints;
+  if (schedule == "cosine") resolved.schedule = Schedule::kCosine;
+  if (schedule == "constant") resolved.schedule = Schedule::kConstant;
+  return resolved;
+}
+
+Json to_json(const TrainResult& result) {
+  Json epochs = Json::array();
+  for (const EpochRecord& record : result.epochs) {
+    Json item{{"epoch", record.epoch}, {"loss", record.loss}, {"seconds", record.seconds}};
+    item["accuracy"] = record.accuracy < 0 ? Json(nullptr) : Json(record.accuracy);
+    epochs.push_back(std::move(item));
+  }
+  return Json{{"steps", result.steps},
+              {"samples", result.samples},
+              {"tokens", result.tokens},
+              {"seconds", result.seconds},
+              {"samples_per_s", result.samples_per_s},
+              {"epochs", std::move(epochs)},
+              {"accuracy", result.accuracy < 0 ? Json(nullptr) : Json(result.accuracy)},
+              {"stopped_early", result.stopped_early}};
+}
+
+std::shared_ptr<const Model> load_shared(const std::string& model) {
+  return std::make_shared<const Model>(load_model(model));
+}
+
+}  // namespace fettle::cli

@@ -1,0 +1,20 @@
+// The fettle program.
+#include "cli/app.h"
+
+int main(int argc, char** argv) {
+  using namespace fettle::cli;
+  Program program;
+  add_demo(program);
+  add_compress(program);
+  add_train(program);
+  add_distill(program);
+  add_quantize(program);
+  add_bench(program);
+  add_compare(program);
+  add_eval(program);
+  add_predict(program);
+  add_inspect(program);
+  add_tokenize(program);
+  add_cpu(program);
+  return program.run(argc, argv);
+}
