@@ -16,8 +16,8 @@ enum class ErrorCode {
   kInterrupted = 130
 };
 
-// `where` names the file, option or part at fault, `detail` says what is wrong in one line, `hint` what to do (may be empty).
-// what() is "WHERE: WHAT (HINT)".
+// `where` names the file, option or part at fault, `detail` says what is wrong in one line, `hint` what to do (may be
+// empty). what() is "WHERE: WHAT (HINT)".
 class Error : public std::exception {
  public:
   Error(ErrorCode code, std::string where, std::string detail, std::string hint = "");

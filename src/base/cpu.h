@@ -6,7 +6,7 @@
 namespace fettle {
 
 struct CpuFeatures {
-  bool avx2 = false;         // AVX2 and FMA
+  bool avx2 = false;         // AVX2, FMA and F16C
   bool avx512 = false;       // AVX-512 F, BW, DQ, VL
   bool avx512_vnni = false;  // and VNNI
   bool avx512_bf16 = false;

@@ -20,7 +20,8 @@ class MappedFile {
 
   std::span<const std::byte> bytes() const { return {data_, size_}; }
   const std::string& path() const { return path_; }
-  // Lets the kernel drop the pages wholly inside the range from this process's memory; they are read again when touched.
+  // Lets the kernel drop the pages wholly inside the range from this process's memory; they are read again when
+  // touched.
   void drop_pages(const void* begin, size_t size_bytes) const;
 
  private:
@@ -33,7 +34,8 @@ class MappedFile {
 // The whole file; kBadInput when it is longer than `limit_bytes`, kIo when it cannot be read.
 std::string read_file(const std::filesystem::path& path, int64_t limit_bytes = int64_t{256} << 20);
 
-// Writes to a temporary sibling; commit() syncs it and renames it over `path`. Without commit() the destructor removes it.
+// Writes to a temporary sibling; commit() syncs it and renames it over `path`. Without commit() the destructor removes
+// it.
 class AtomicFile {
  public:
   explicit AtomicFile(std::filesystem::path path);
@@ -47,6 +49,10 @@ class AtomicFile {
 
  private:
   void flush();
+  void write_through(const char* data, size_t size_bytes);
+  [[noreturn]] void give_up(const char* action, int errno_value);
+  void discard();
+
   std::filesystem::path path_;
   std::filesystem::path temporary_;
   int fd_ = -1;
@@ -57,7 +63,8 @@ class AtomicFile {
 void write_file(const std::filesystem::path& path, std::string_view text);
 
 // The same for a folder: files are made in path(), a temporary sibling; commit() renames it to its final name.
-// An existing target is an error of kUsage unless `replace`; then the old folder is moved aside and removed after the rename.
+// An existing target is an error of kUsage unless `replace`; then the old folder is moved aside and removed after the
+// rename.
 class AtomicFolder {
  public:
   AtomicFolder(std::filesystem::path target, bool replace);

@@ -17,8 +17,8 @@ struct JsonLimits {
   int depth = 64;
 };
 
-// Refuses (kBadInput, naming `where` and the byte): text longer or nested deeper than the limits, duplicate keys, invalid UTF-8,
-// numbers out of range, anything after the value.
+// Refuses (kBadInput, naming `where` and the byte): text longer or nested deeper than the limits, duplicate keys,
+// invalid UTF-8, numbers out of range, anything after the value.
 Json parse_json(std::string_view text, std::string_view where, const JsonLimits& limits = {});
 Json read_json(const std::filesystem::path& path, const JsonLimits& limits = {});
 // Two-space indentation and a final newline, written atomically.

@@ -16,6 +16,8 @@ class Os {
   virtual int fsync(int fd);
   virtual int close(int fd);
   virtual int rename(const char* from, const char* to);
+  // Swaps two names in one step (renameat2 RENAME_EXCHANGE); EINVAL or ENOSYS where the file system cannot.
+  virtual int exchange(const char* a, const char* b);
 };
 
 Os& os();

@@ -13,7 +13,8 @@ namespace fettle {
 // Key words: seed (low, high). Counter words: counter (low, high), stream (low, high).
 std::array<uint32_t, 4> philox4x32(uint64_t seed, uint64_t stream, uint64_t counter);
 
-// Whether dropout keeps element `index`: word index % 4 of philox4x32(seed, stream, index / 4), as an integer, is >= p · 2^32.
+// Whether dropout keeps element `index`: word index % 4 of philox4x32(seed, stream, index / 4), as an integer, is >= p
+// · 2^32.
 inline bool dropout_keep(uint64_t seed, uint64_t stream, uint64_t index, float p) {
   const auto threshold = static_cast<uint64_t>(static_cast<double>(p) * 4294967296.0);
   return philox4x32(seed, stream, index / 4)[index % 4] >= threshold;

@@ -12,7 +12,8 @@ enum class ProgressStyle { kAuto, kBar, kLines, kNone };
 // Set once from the command line (--quiet gives kNone).
 void set_progress_style(ProgressStyle style);
 
-// Shows nothing before two seconds have passed. Cheap to update; draws at most ten times a second (a line every ten seconds).
+// Shows nothing before two seconds have passed. Cheap to update; draws at most ten times a second (a line every ten
+// seconds).
 class Progress {
  public:
   // `unit` names what is counted ("samples", "tokens", "runs").

@@ -8,8 +8,8 @@
 
 namespace fettle {
 
-// The pool runs numbered tasks; callers cut work into tasks by size alone, never by n_threads(), so that results are the
-// same at any number of threads. Workers spin briefly before sleeping, because inference issues many short loops.
+// The pool runs numbered tasks; callers cut work into tasks by size alone, never by n_threads(), so that results are
+// the same at any number of threads. Workers spin briefly before sleeping, because inference issues many short loops.
 class ThreadPool {
  public:
   // n_threads >= 1 counts the calling thread; 0 means all cores that the process may use.
@@ -20,8 +20,8 @@ class ThreadPool {
 
   int n_threads() const;
 
-  // Runs fn(task, worker) for every task in [0, n_tasks), worker in [0, n_threads()); returns when all are done. Tasks are
-  // handed out in order, so a worker's tasks have rising numbers. The first exception is rethrown here after the
+  // Runs fn(task, worker) for every task in [0, n_tasks), worker in [0, n_threads()); returns when all are done. Tasks
+  // are handed out in order, so a worker's tasks have rising numbers. The first exception is rethrown here after the
   // rest has stopped. Not reentrant: a nested call runs serially on the calling worker.
   void parallel_for(int64_t n_tasks, FunctionRef<void(int64_t task, int worker)> fn);
 

@@ -34,7 +34,7 @@ std::string encoding_name(const Encoding& encoding);  // "f32", "bf16", "int8-ch
 // Rank is 2 for every kind but kDense.
 struct EncodedTensor {
   Encoding encoding;
-  Shape shape;    // logical
+  Shape shape;  // logical
   Tensor data;
   Tensor scales;  // undefined for kDense
 
@@ -44,7 +44,8 @@ struct EncodedTensor {
   Tensor decode() const;
 };
 
-// Encodes f32 values [rows, cols] by an encoding; symmetric absmax, scale = max|row| / 127, ties to even (techniques C2).
+// Encodes f32 values [rows, cols] by an encoding; symmetric absmax, scale = max|row| / 127, ties to even (techniques
+// C2).
 EncodedTensor encode(const Tensor& values, const Encoding& encoding);
 
 }  // namespace fettle

@@ -1,4 +1,5 @@
-// Tensors: a shape, an element type and a contiguous row-major buffer that may be shared with others or mapped from a file.
+// Tensors: a shape, an element type and a contiguous row-major buffer that may be shared with others or mapped from a
+// file.
 #pragma once
 
 #include <cstddef>
@@ -19,8 +20,9 @@ using Shape = std::vector<int64_t>;
 int64_t element_count(const Shape& shape);
 std::string shape_to_string(const Shape& shape);  // "[2, 768]"
 
-// Copies are shallow: they share the buffer. Buffers made here are 64-byte aligned. Memory mapped from a file is read-only by
-// convention: call clone() before writing (mutable access to a mapped tensor is a programmer's mistake and asserts).
+// Copies are shallow: they share the buffer. Buffers made here are 64-byte aligned. Memory mapped from a file is
+// read-only by convention: call clone() before writing (mutable access to a mapped tensor is a programmer's mistake and
+// asserts).
 class Tensor {
  public:
   Tensor() = default;
@@ -31,7 +33,8 @@ class Tensor {
   static Tensor from(const std::vector<float>& values, Shape shape);
   static Tensor from_i32(const std::vector<int32_t>& values, Shape shape);
 
-  bool defined() const { return data_ != nullptr || element_count_ == 0; }
+  // False for Tensor() only: a tensor of zero elements is defined.
+  bool defined() const { return data_ != nullptr; }
   DType dtype() const { return dtype_; }
   const Shape& shape() const { return shape_; }
   int64_t rank() const { return static_cast<int64_t>(shape_.size()); }
