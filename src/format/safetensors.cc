@@ -7,7 +7,7 @@
 
 #include "base/error.h"
 #include "base/file.h"
-#include "format/quote.h"
+#include "format/refuse.h"
 #include "format/safetensors_header.h"
 
 namespace fettle {
@@ -33,14 +33,13 @@ struct SafetensorsFile::State {
     const DType dtype = *entry.dtype->dtype;
     const std::byte* begin = data.data() + entry.begin;
     const int64_t size_bytes = entry.end - entry.begin;
-    if (size_bytes == 0) return Tensor(dtype, entry.shape);
-    if (reinterpret_cast<uintptr_t>(begin) % static_cast<uintptr_t>(dtype_size(dtype)) == 0) {
+    if (size_bytes == 0 || reinterpret_cast<uintptr_t>(begin) % static_cast<uintptr_t>(dtype_size(dtype)) == 0) {
       return Tensor::view(dtype, entry.shape, begin, owner);
     }
     Tensor copy(dtype, entry.shape);
     std::memcpy(copy.raw_mutable(), begin, static_cast<size_t>(size_bytes));
     if (mapping) mapping->drop_pages(begin, static_cast<size_t>(size_bytes));
-    return copy;
+    return Tensor::view(dtype, entry.shape, copy.raw(), std::make_shared<Tensor>(copy));
   }
 };
 

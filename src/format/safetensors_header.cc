@@ -9,7 +9,7 @@
 #include <utility>
 
 #include "base/error.h"
-#include "format/quote.h"
+#include "format/refuse.h"
 
 namespace fettle {
 namespace {
@@ -265,9 +265,7 @@ const SafetensorsDtype& safetensors_dtype(DType dtype) {
 SafetensorsHeader parse_safetensors_header(std::span<const std::byte> file, std::string_view where) {
   constexpr size_t kLengthBytes = 8;
   const char* text = reinterpret_cast<const char*>(file.data());
-  if (file.size() > 12 && std::string_view(text, 12) == "version http") {
-    bad_input(std::string(where), "is a Git LFS pointer, not the weights themselves", "fetch them with: git lfs pull");
-  }
+  refuse_lfs_pointer(file, where);
   if (file.size() < kLengthBytes) bad_input(std::string(where), "too short for a safetensors file");
   uint64_t n_header_bytes = 0;
   for (size_t i = 0; i < kLengthBytes; ++i) n_header_bytes |= std::to_integer<uint64_t>(file[i]) << (8 * i);

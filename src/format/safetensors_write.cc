@@ -6,7 +6,7 @@
 #include "base/checked.h"
 #include "base/error.h"
 #include "base/file.h"
-#include "format/quote.h"
+#include "format/refuse.h"
 #include "format/safetensors.h"
 #include "format/safetensors_header.h"
 

@@ -1,4 +1,6 @@
-#include "format/quote.h"
+#include "format/refuse.h"
+
+#include "base/error.h"
 
 namespace fettle {
 
@@ -15,6 +17,13 @@ std::string quote_name(std::string_view name) {
   for (const char c : name) text += static_cast<unsigned char>(c) < 0x20 || c == 0x7F ? '?' : c;
   text += cut ? "...'" : "'";
   return text;
+}
+
+void refuse_lfs_pointer(std::span<const std::byte> bytes, std::string_view where) {
+  constexpr std::string_view kFirstWord = "version http";
+  const std::string_view text(reinterpret_cast<const char*>(bytes.data()), bytes.size());
+  if (!text.starts_with(kFirstWord)) return;
+  bad_input(std::string(where), "is a Git LFS pointer, not the weights themselves", "fetch them with: git lfs pull");
 }
 
 }  // namespace fettle
