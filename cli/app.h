@@ -65,6 +65,12 @@ struct TrainFlags {
 void print_json(const Json& value);
 void print(const std::string& text);
 Json to_json(const TrainResult& result);
+// kUsage when `out` exists and --force was not given: said before the work, not after it.
+void refuse_existing(const std::string& out, const Globals& globals);
+// "5 epochs, 1,575 steps, 12.3 s, 6,120 samples/s; accuracy 0.941" and a line an epoch.
+std::string training_summary(const TrainResult& result);
+// Fits model.oos_threshold on validation data.
+void fit_threshold(Model& model, const Dataset& validation, const Globals& globals);
 std::shared_ptr<const Model> load_shared(const std::string& model);
 // The size on disk of the weights of a model folder, MiB.
 double weights_mb(const std::string& model);

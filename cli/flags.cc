@@ -1,9 +1,13 @@
 // Groups of options that several verbs take.
+#include <fmt/format.h>
+
+#include <filesystem>
 #include <limits>
 
 #include "base/error.h"
-#include "base/file.h"
+#include "base/progress.h"
 #include "cli/app.h"
+#include "evaluate/metrics.h"
 
 namespace fettle::cli {
 
@@ -78,6 +82,30 @@ Json to_json(const TrainResult& result) {
               {"epochs", std::move(epochs)},
               {"accuracy", result.accuracy < 0 ? Json(nullptr) : Json(result.accuracy)},
               {"stopped_early", result.stopped_early}};
+}
+
+void refuse_existing(const std::string& out, const Globals& globals) {
+  if (!globals.force && std::filesystem::exists(out)) usage_error(out, "exists already", "--force overwrites");
+}
+
+std::string training_summary(const TrainResult& result) {
+  std::string text;
+  for (const EpochRecord& record : result.epochs) {
+    text += fmt::format("epoch {:>4.4g}  loss {:.4f}", record.epoch, record.loss);
+    if (record.accuracy >= 0) text += fmt::format("  accuracy {:.4f}", record.accuracy);
+    text += fmt::format("  {}\n", format_duration(record.seconds));
+  }
+  text += fmt::format("{} steps, {}, {:.0f} samples/s", result.steps, format_duration(result.seconds),
+                      result.samples_per_s);
+  if (result.accuracy >= 0) text += fmt::format("; accuracy {:.4f}", result.accuracy);
+  return text + (result.stopped_early ? "; stopped early\n" : "\n");
+}
+
+void fit_threshold(Model& model, const Dataset& validation, const Globals& globals) {
+  // The session shares the model's parameters, so this copy costs nothing but the maps.
+  auto shared = std::make_shared<const Model>(model);
+  Session session(shared, globals.session());
+  model.oos_threshold = fit_oos_threshold(predict(session, validation), validation);
 }
 
 std::shared_ptr<const Model> load_shared(const std::string& model) {

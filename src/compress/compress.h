@@ -15,9 +15,9 @@
 namespace fettle {
 
 struct CompressOptions {
-  double max_ms = 0;    // 0: no limit; on the median latency
+  double max_ms = 0;  // 0: no limit; on the median latency
   double max_mb = 0;
-  double max_drop = 1;  // percentage points of accuracy below the baseline
+  double max_drop = 1;                // percentage points of accuracy below the baseline
   std::vector<std::string> students;  // rules (trainer.h); empty: chosen from the teacher's shape
   TrainOptions train;                 // distillation of every student
   Dataset unlabelled;                 // extra texts that only the teacher labels; may be empty
@@ -44,9 +44,10 @@ struct CompressResult {
   int64_t nearest = -1;                       // then the candidate that misses them least
 };
 
-// The best is the fastest candidate that meets the limits and whose accuracy is not significantly below the baseline's, or else the
-// fastest that meets them. `eval` is used for every choice made on the way (early stopping, thresholds); `test` only for the measurements.
-CompressResult compress(std::shared_ptr<const Model> teacher, const Dataset& train, const Dataset& eval, const Dataset& test,
-                        const CompressOptions& options);
+// The best is the fastest candidate that meets the limits and whose accuracy is not significantly below the baseline's,
+// or else the fastest that meets them. `eval` is used for every choice made on the way (early stopping, thresholds);
+// `test` only for the measurements.
+CompressResult compress(std::shared_ptr<const Model> teacher, const Dataset& train, const Dataset& eval,
+                        const Dataset& test, const CompressOptions& options);
 
 }  // namespace fettle

@@ -1,4 +1,5 @@
-// Dynamic int8 quantization: weights offline, one scale a row; activations on the fly, one scale a token (techniques C2, C3).
+// Dynamic int8 quantization: weights offline, one scale a row; activations on the fly, one scale a token (techniques
+// C2, C3).
 #pragma once
 
 #include <cstdint>

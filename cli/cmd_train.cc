@@ -1,0 +1,131 @@
+// fettle train: fine-tuning, training from scratch, masked-language-model pre-training.
+#include <filesystem>
+#include <memory>
+
+#include "base/error.h"
+#include "base/file.h"
+#include "base/log.h"
+#include "cli/app.h"
+#include "compress/manifest.h"
+#include "data/dataset.h"
+#include "train/trainer.h"
+
+namespace fettle::cli {
+
+namespace {
+
+struct TrainCommand {
+  std::string model;
+  std::string init;
+  std::string tokenizer;
+  std::vector<std::string> data;
+  std::string eval;
+  std::string objective = "classify";
+  std::string out;
+  double mask_probability = 0.15;
+  bool fit_threshold = false;
+  DataFlags data_flags;
+  TrainFlags train_flags;
+};
+
+std::filesystem::path checkpoints_beside(const std::string& out) {
+  return out + ".checkpoints";
+}
+
+Model starting_model(const TrainCommand& command, const std::vector<std::string>& labels, uint64_t seed) {
+  if (!command.init.empty()) {
+    ModelConfig config = parse_config(read_json(command.init), command.init);
+    config.labels = labels;
+    const std::string folder = command.tokenizer.empty() ? command.model : command.tokenizer;
+    if (folder.empty()) usage_error("train", "--init needs a tokenizer", "--tokenizer FOLDER");
+    auto tokenizer = Tokenizer::load(folder);
+    if (tokenizer->vocab_size() > config.vocab_size) {
+      bad_input(command.init, "vocab_size is smaller than the tokenizer's " + std::to_string(tokenizer->vocab_size()));
+    }
+    return make_model(config, std::move(tokenizer), seed);
+  }
+  if (command.model.empty()) usage_error("train", "needs a MODEL, or --init CONFIG.json");
+  LoadOptions options;
+  options.allow_new_head = true;
+  options.labels = labels;
+  options.seed = seed;
+  return load_model(command.model, options);
+}
+
+std::vector<std::string> read_texts(const std::vector<std::string>& files, const DataOptions& options) {
+  std::vector<std::string> texts;
+  for (const std::string& file : files) {
+    for (Example& example : load_dataset(file, options).examples) texts.push_back(std::move(example.text));
+  }
+  return texts;
+}
+
+Json options_record(const TrainCommand& command, const TrainOptions& options) {
+  return Json{{"objective", command.objective},
+              {"epochs", options.epochs},
+              {"batch_size", options.batch_size},
+              {"learning_rate", options.learning_rate},
+              {"max_length", options.max_length}};
+}
+
+void finish(Model& model, const TrainCommand& command, const Globals& globals, const TrainResult& result) {
+  const int64_t size = save_model(model, command.out, globals.force);
+  if (globals.json) {
+    Json json = to_json(result);
+    json["path"] = command.out;
+    json["size_mb"] = static_cast<double>(size) / (1024.0 * 1024.0);
+    print_json(json);
+  } else {
+    print(training_summary(result) + "wrote " + command.out + "\n");
+  }
+  std::error_code ignored;
+  std::filesystem::remove_all(checkpoints_beside(command.out), ignored);
+}
+
+int run_train(const TrainCommand& command, const Globals& globals) {
+  refuse_existing(command.out, globals);
+  DataOptions data_options = command.data_flags.resolve();
+  TrainOptions options = command.train_flags.resolve(globals);
+  options.mask_probability = command.mask_probability;
+  if (options.checkpoint_folder.empty()) options.checkpoint_folder = checkpoints_beside(command.out);
+
+  if (command.objective == "mlm") {
+    Model model = starting_model(command, {}, globals.seed);
+    const TrainResult result = pretrain_masked_lm(model, read_texts(command.data, data_options), options);
+    finish(model, command, globals, result);
+    return 0;
+  }
+  if (command.data.size() != 1) usage_error("--data", "takes one file for this objective");
+  const Dataset train = load_dataset(command.data[0], data_options);
+  Model model = starting_model(command, train.labels, globals.seed);
+  data_options.labels = train.labels;
+  Dataset eval;
+  if (!command.eval.empty()) eval = load_dataset(command.eval, data_options);
+  const TrainResult result = train_classifier(model, train, command.eval.empty() ? nullptr : &eval, options);
+  if (command.fit_threshold && !command.eval.empty()) fit_threshold(model, eval, globals);
+  record_step(model, "train", options_record(command, options), globals.seed);
+  finish(model, command, globals, result);
+  return 0;
+}
+
+}  // namespace
+
+void add_train(Program& program) {
+  auto command = std::make_shared<TrainCommand>();
+  CLI::App* verb = program.add_verb("train", "fine-tune a model, or train one from scratch",
+                                    [command, &program] { return run_train(*command, program.globals()); });
+  verb->add_option("model", command->model, "model folder to start from");
+  verb->add_option("--data", command->data, "training data (several text files for --objective mlm)")->required();
+  verb->add_option("--eval", command->eval, "data for evaluation after each epoch");
+  verb->add_option("--out", command->out, "folder to write")->required();
+  verb->add_option("--init", command->init, "config.json of a new model with random weights");
+  verb->add_option("--tokenizer", command->tokenizer, "folder of the tokenizer, with --init");
+  verb->add_option("--objective", command->objective, "classify, mlm")->check(CLI::IsMember({"classify", "mlm"}));
+  verb->add_option("--mask-probability", command->mask_probability, "mlm: share of tokens to predict")
+      ->check(CLI::Range(0.01, 0.9));
+  verb->add_flag("--fit-threshold", command->fit_threshold, "fit an out-of-scope score threshold on --eval");
+  command->data_flags.add_to(*verb);
+  command->train_flags.add_to(*verb);
+}
+
+}  // namespace fettle::cli
