@@ -9,6 +9,7 @@ KernelTable table() {
   table.supported = [](const CpuFeatures& features) {
     return features.avx512_vnni && features.avx512_bf16 && features.amx_int8 && features.amx_bf16;
   };
+  table.matmul_bf16 = matmul_bf16;
   return table;
 }
 

@@ -1,0 +1,105 @@
+#include "kernels/x86/amx/pack_tiles.h"
+
+#include <immintrin.h>
+
+namespace fettle::amx {
+namespace {
+
+constexpr int kRows = 16;
+constexpr int64_t kTileValues = 512;
+
+__mmask16 first(int64_t n) {
+  return n >= 16 ? 0xffff : n <= 0 ? 0 : static_cast<__mmask16>((1u << n) - 1);
+}
+
+__m512i round_two(__m512 low, __m512 high) {
+  return (__m512i)_mm512_cvtne2ps_pbh(high, low);
+}
+
+// Element (i, j) of a 16 × 16 block of 32-bit words becomes (j, i).
+void transpose(__m512i (&r)[kRows]) {
+  __m512i t[kRows];
+#pragma GCC unroll 4
+  for (int i = 0; i < 16; i += 4) {
+    const __m512i a = _mm512_unpacklo_epi32(r[i], r[i + 1]);
+    const __m512i b = _mm512_unpackhi_epi32(r[i], r[i + 1]);
+    const __m512i c = _mm512_unpacklo_epi32(r[i + 2], r[i + 3]);
+    const __m512i d = _mm512_unpackhi_epi32(r[i + 2], r[i + 3]);
+    t[i] = _mm512_unpacklo_epi64(a, c);
+    t[i + 1] = _mm512_unpackhi_epi64(a, c);
+    t[i + 2] = _mm512_unpacklo_epi64(b, d);
+    t[i + 3] = _mm512_unpackhi_epi64(b, d);
+  }
+#pragma GCC unroll 4
+  for (int i = 0; i < 4; ++i) {
+    const __m512i a = _mm512_shuffle_i32x4(t[i], t[i + 4], 0x88);
+    const __m512i b = _mm512_shuffle_i32x4(t[i + 8], t[i + 12], 0x88);
+    const __m512i c = _mm512_shuffle_i32x4(t[i], t[i + 4], 0xdd);
+    const __m512i d = _mm512_shuffle_i32x4(t[i + 8], t[i + 12], 0xdd);
+    r[i] = _mm512_shuffle_i32x4(a, b, 0x88);
+    r[i + 8] = _mm512_shuffle_i32x4(a, b, 0xdd);
+    r[i + 4] = _mm512_shuffle_i32x4(c, d, 0x88);
+    r[i + 12] = _mm512_shuffle_i32x4(c, d, 0xdd);
+  }
+}
+
+// Row i: 32 consecutive elements of line i.
+void load_lines(const TileSource& source, int64_t line, int64_t depth, __m512i (&r)[kRows]) {
+  const float* data = source.data + line * source.stride + depth;
+  if (line + 16 <= source.lines && depth + kDepth <= source.depth) {
+#pragma GCC unroll 16
+    for (int i = 0; i < kRows; ++i) {
+      const float* row = data + i * source.stride;
+      r[i] = round_two(_mm512_loadu_ps(row), _mm512_loadu_ps(row + 16));
+    }
+    return;
+  }
+  const __mmask16 low = first(source.depth - depth);
+  const __mmask16 high = first(source.depth - depth - 16);
+#pragma GCC unroll 16
+  for (int i = 0; i < kRows; ++i) {
+    const float* row = data + i * source.stride;
+    const bool inside = line + i < source.lines;
+    r[i] = round_two(_mm512_maskz_loadu_ps(inside ? low : 0, row), _mm512_maskz_loadu_ps(inside ? high : 0, row + 16));
+  }
+}
+
+// Row i: elements 2i and 2i + 1 of 16 lines, pair by pair.
+void load_pairs(const TileSource& source, int64_t line, int64_t depth, __m512i (&r)[kRows]) {
+  const __m512i interleave = _mm512_set_epi16(31, 15, 30, 14, 29, 13, 28, 12, 27, 11, 26, 10, 25, 9, 24, 8, 23, 7, 22,
+                                              6, 21, 5, 20, 4, 19, 3, 18, 2, 17, 1, 16, 0);
+  const float* data = source.data + depth * source.stride + line;
+  const __mmask16 lines = first(source.lines - line);
+  const int64_t rest = source.depth - depth;
+#pragma GCC unroll 16
+  for (int i = 0; i < kRows; ++i) {
+    const float* row = data + 2 * i * source.stride;
+    const __m512 even = _mm512_maskz_loadu_ps(2 * i < rest ? lines : 0, row);
+    const __m512 odd = _mm512_maskz_loadu_ps(2 * i + 1 < rest ? lines : 0, row + source.stride);
+    r[i] = _mm512_permutexvar_epi16(interleave, round_two(even, odd));
+  }
+}
+
+void store(const __m512i (&r)[kRows], uint16_t* out) {
+#pragma GCC unroll 16
+  for (int i = 0; i < kRows; ++i) _mm512_store_si512(out + i * 32, r[i]);
+}
+
+}  // namespace
+
+void pack_panel(const TileSource& source, TileForm form, int64_t panel, uint16_t* out) {
+  const bool transposed = source.lines_are_rows != (form == TileForm::kLeft);
+  for (int64_t depth = 0; depth < source.depth; depth += kDepth) {
+    __m512i r[kRows];
+    if (source.lines_are_rows) {
+      load_lines(source, panel * 16, depth, r);
+    } else {
+      load_pairs(source, panel * 16, depth, r);
+    }
+    if (transposed) transpose(r);
+    store(r, out);
+    out += kTileValues;
+  }
+}
+
+}  // namespace fettle::amx
