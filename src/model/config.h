@@ -39,12 +39,13 @@ struct ModelConfig {
   int64_t n_labels() const { return static_cast<int64_t>(labels.size()); }
 };
 
-// Errors: kBadInput naming `where` and the key for missing, mistyped or out-of-range values (limits in hardening.md), and for
-// architectures that fettle does not know. Layers of unequal width are read from the key "fettle_layers".
+// Errors: kBadInput naming `where` and the key for missing, mistyped or out-of-range values (limits in hardening.md),
+// and for architectures that fettle does not know. Layers of unequal width are read from the key "fettle_layers".
 ModelConfig parse_config(const Json& json, std::string_view where);
 Json config_to_json(const ModelConfig& config);
 
-// hidden_size [layers] of equal width, head_dim 64 (32 when hidden_size is not a multiple of 64), intermediate 4 · hidden_size.
+// hidden_size [layers] of equal width, head_dim 64 (32 when hidden_size is not a multiple of 64), intermediate 4 ·
+// hidden_size.
 ModelConfig make_encoder_config(int64_t n_layers, int64_t hidden_size, int64_t vocab_size);
 
 }  // namespace fettle

@@ -37,16 +37,16 @@ struct Model {
   ModelConfig config;
   ParameterStore parameters;
   std::shared_ptr<const Tokenizer> tokenizer;  // may be null (a model given by its config only)
-  Json manifest = Json::object();              // fettle.json: parents by SHA-256, steps, measurements; empty for foreign models
+  Json manifest = Json::object();  // fettle.json: parents by SHA-256, steps, measurements; empty for foreign models
   // Score below which a query counts as out of scope, fitted on validation data; absent (NaN) when never fitted.
   double oos_threshold = std::numeric_limits<double>::quiet_NaN();
-  std::filesystem::path source;                // where it was read from; empty when made here
+  std::filesystem::path source;  // where it was read from; empty when made here
 };
 
-// A Hugging Face folder. Parameters stay mapped from the file until they are packed or changed. Every tensor that the graph needs must be there
-// with the shape that the config says; others are ignored with a log line. int8 models are those that save_model wrote.
-// Also accepts checkpoints without the head ("bert." prefix absent or the classifier missing): then the head is initialized from
-// `seed` when `allow_new_head`, else kBadInput.
+// A Hugging Face folder. Parameters stay mapped from the file until they are packed or changed. Every tensor that the
+// graph needs must be there with the shape that the config says; others are ignored with a log line. int8 models are
+// those that save_model wrote. Also accepts checkpoints without the head ("bert." prefix absent or the classifier
+// missing): then the head is initialized from `seed` when `allow_new_head`, else kBadInput.
 struct LoadOptions {
   bool allow_new_head = false;
   std::vector<std::string> labels;  // for a new head
@@ -54,12 +54,13 @@ struct LoadOptions {
 };
 Model load_model(const std::filesystem::path& folder, const LoadOptions& options = {});
 
-// Writes config.json, model.safetensors, tokenizer files and fettle.json; atomically, refusing an existing target unless `replace`.
-// int8 parameters are written as I8 `X.weight` with F32 `X.weight_scale` [out, 1] and a compressed-tensors `quantization_config`.
-// Returns the size of the folder's model.safetensors in bytes.
+// Writes config.json, model.safetensors, tokenizer files and fettle.json; atomically, refusing an existing target
+// unless `replace`. int8 parameters are written as I8 `X.weight` with F32 `X.weight_scale` [out, 1] and a
+// compressed-tensors `quantization_config`. Returns the size of the folder's model.safetensors in bytes.
 int64_t save_model(const Model& model, const std::filesystem::path& folder, bool replace);
 
-// Random weights: normal(0, initializer_range) truncated at two deviations, zero biases, unit norms (seeded by parameter name).
+// Random weights: normal(0, initializer_range) truncated at two deviations, zero biases, unit norms (seeded by
+// parameter name).
 Model make_model(const ModelConfig& config, std::shared_ptr<const Tokenizer> tokenizer, uint64_t seed);
 
 // What a graph is for.

@@ -1,0 +1,67 @@
+// DistilBERT (Sanh et al. 2019) with Hugging Face's parameter names: no token types, no pooler.
+#include "model/architectures/encoder_builder.h"
+
+namespace fettle {
+namespace {
+
+const std::string kWordEmbeddings = "distilbert.embeddings.word_embeddings";
+
+EncoderLayerNames layer_names(size_t i) {
+  return {.prefix = "distilbert.transformer.layer." + std::to_string(i) + ".",
+          .query = "attention.q_lin",
+          .key = "attention.k_lin",
+          .value = "attention.v_lin",
+          .attention_output = "attention.out_lin",
+          .attention_norm = "sa_layer_norm",
+          .intermediate = "ffn.lin1",
+          .output = "ffn.lin2",
+          .output_norm = "output_layer_norm"};
+}
+
+ValueId hidden_states(EncoderBuilder& builder) {
+  const ModelConfig& config = builder.config();
+  ValueId x = builder.embed(kWordEmbeddings, config.vocab_size, builder.input("token_ids", "tokens"));
+  const ValueId positions = builder.embed("distilbert.embeddings.position_embeddings", config.max_positions,
+                                          builder.input("position_ids", "tokens"));
+  x = builder.add(x, positions, "distilbert.embeddings.positions");
+  x = builder.layer_norm(x, "distilbert.embeddings.LayerNorm");
+  x = builder.dropout(x, config.hidden_dropout, "distilbert.embeddings.dropout");
+  for (size_t i = 0; i < config.layers.size(); ++i) x = builder.encoder_layer(x, config.layers[i], layer_names(i));
+  return x;
+}
+
+ValueId classifier(EncoderBuilder& builder, ValueId hidden) {
+  const ModelConfig& config = builder.config();
+  ValueId x = builder.select(hidden, builder.input("first_tokens", "batch"), "first_tokens_of_hidden");
+  x = builder.linear(x, "pre_classifier", config.hidden_size, config.hidden_size);
+  x = builder.activate(x, "relu", "pre_classifier.activation");
+  x = builder.dropout(x, config.classifier_dropout, "dropout");
+  return builder.linear(x, "classifier", config.n_labels(), config.hidden_size);
+}
+
+ValueId masked_lm(EncoderBuilder& builder, ValueId hidden) {
+  const ModelConfig& config = builder.config();
+  ValueId x = builder.select(hidden, builder.input("masked_positions", "masked"), "masked_positions_of_hidden");
+  x = builder.linear(x, "vocab_transform", config.hidden_size, config.hidden_size);
+  x = builder.activate(x, config.activation, "vocab_transform.activation");
+  x = builder.layer_norm(x, "vocab_layer_norm");
+  return builder.tied_decoder(x, kWordEmbeddings + ".weight", "vocab_projector.bias", "vocab_projector");
+}
+
+}  // namespace
+
+Graph build_distilbert(const ModelConfig& config, const GraphOptions& options) {
+  EncoderBuilder builder(config, options);
+  const ValueId hidden = hidden_states(builder);
+  switch (options.head) {
+    case GraphOptions::Head::kClassifier:
+      return builder.finish("logits", classifier(builder, hidden));
+    case GraphOptions::Head::kMaskedLm:
+      return builder.finish("logits", masked_lm(builder, hidden));
+    case GraphOptions::Head::kHidden:
+      break;
+  }
+  return builder.finish("hidden", hidden);
+}
+
+}  // namespace fettle

@@ -1,0 +1,103 @@
+#include "model/architectures/encoder_builder.h"
+
+#include <cmath>
+
+namespace fettle {
+
+EncoderBuilder::EncoderBuilder(const ModelConfig& config, const GraphOptions& options)
+    : config_(config), options_(options) {}
+
+ValueId EncoderBuilder::parameter(const std::string& name, const Shape& shape) {
+  const ValueId found = graph_.find(name);
+  return found != kNoValue ? found : graph_.add_parameter(name, shape);
+}
+
+ValueId EncoderBuilder::input(const std::string& name, std::string_view symbol, int64_t extra) {
+  const ValueId found = graph_.find(name);
+  if (found != kNoValue) return found;
+  Dim dim = graph_.symbol(symbol);
+  dim.value = extra;
+  return graph_.add_input(name, TensorType{DType::kI32, {dim}});
+}
+
+ValueId EncoderBuilder::linear(ValueId x, const std::string& name, int64_t out_features, int64_t in_features) {
+  const ValueId weight = parameter(name + ".weight", {out_features, in_features});
+  const ValueId bias = parameter(name + ".bias", {out_features});
+  return graph_.node("linear", {x, weight, bias}, {}, name);
+}
+
+ValueId EncoderBuilder::add(ValueId a, ValueId b, const std::string& name) {
+  return graph_.node("add", {a, b}, {}, name);
+}
+
+ValueId EncoderBuilder::layer_norm(ValueId x, const std::string& name) {
+  const ValueId gamma = parameter(name + ".weight", {config_.hidden_size});
+  const ValueId beta = parameter(name + ".bias", {config_.hidden_size});
+  return graph_.add_nodes("layer_norm", {x, gamma, beta}, {{"eps", config_.layer_norm_eps}}, name).front();
+}
+
+ValueId EncoderBuilder::activate(ValueId x, const std::string& kind, const std::string& name) {
+  return graph_.node("activate", {x}, {{"kind", kind}}, name);
+}
+
+ValueId EncoderBuilder::dropout(ValueId x, double p, const std::string& name) {
+  if (!options_.training || p <= 0) return x;
+  return graph_.node("dropout", {x}, {{"p", p}, {"stream", next_stream_++}}, name);
+}
+
+ValueId EncoderBuilder::embed(const std::string& table_name, int64_t rows, ValueId ids) {
+  const ValueId table = parameter(table_name + ".weight", {rows, config_.hidden_size});
+  return graph_.node("gather_rows", {table, ids}, {}, table_name);
+}
+
+ValueId EncoderBuilder::select(ValueId x, ValueId rows, const std::string& name) {
+  return graph_.node("gather_rows", {x, rows}, {}, name);
+}
+
+ValueId EncoderBuilder::attention(ValueId x, const LayerConfig& layer, const EncoderLayerNames& names) {
+  const int64_t width = layer.n_heads * layer.head_dim;
+  const ValueId q = linear(x, names.prefix + names.query, width, config_.hidden_size);
+  const ValueId k = linear(x, names.prefix + names.key, width, config_.hidden_size);
+  const ValueId v = linear(x, names.prefix + names.value, width, config_.hidden_size);
+  Attributes attributes{{"n_heads", layer.n_heads},
+                        {"head_dim", layer.head_dim},
+                        {"scale", 1.0 / std::sqrt(static_cast<double>(layer.head_dim))}};
+  if (options_.training) {
+    attributes.set("keep_probabilities", true);
+    attributes.set("dropout", config_.attention_dropout);
+    attributes.set("stream", next_stream_++);
+    graph_.symbol("pairs");
+  }
+  const ValueId offsets = input("offsets", "batch", 1);
+  return graph_.add_nodes("attention", {q, k, v, offsets}, attributes, names.prefix + "attention").front();
+}
+
+ValueId EncoderBuilder::encoder_layer(ValueId x, const LayerConfig& layer, const EncoderLayerNames& names) {
+  const int64_t hidden = config_.hidden_size;
+  ValueId y = attention(x, layer, names);
+  y = linear(y, names.prefix + names.attention_output, hidden, layer.n_heads * layer.head_dim);
+  y = dropout(y, config_.hidden_dropout, names.prefix + names.attention_output + ".dropout");
+  y = add(y, x, names.prefix + "attention.residual");
+  const ValueId attended = layer_norm(y, names.prefix + names.attention_norm);
+
+  y = linear(attended, names.prefix + names.intermediate, layer.intermediate_size, hidden);
+  y = activate(y, config_.activation, names.prefix + names.intermediate + ".activation");
+  y = linear(y, names.prefix + names.output, hidden, layer.intermediate_size);
+  y = dropout(y, config_.hidden_dropout, names.prefix + names.output + ".dropout");
+  y = add(y, attended, names.prefix + "output.residual");
+  return layer_norm(y, names.prefix + names.output_norm);
+}
+
+ValueId EncoderBuilder::tied_decoder(ValueId x, const std::string& table_name, const std::string& bias_name,
+                                     const std::string& name) {
+  const ValueId table = parameter(table_name, {config_.vocab_size, config_.hidden_size});
+  const ValueId bias = parameter(bias_name, {config_.vocab_size});
+  return graph_.node("linear", {x, table, bias}, {}, name);
+}
+
+Graph EncoderBuilder::finish(std::string output_name, ValueId output) {
+  graph_.add_output(std::move(output_name), output);
+  return std::move(graph_);
+}
+
+}  // namespace fettle

@@ -1,0 +1,63 @@
+// What the graphs of BERT-like encoders have in common.
+#pragma once
+
+#include <string>
+
+#include "graph/graph.h"
+#include "model/model.h"
+
+namespace fettle {
+
+// Names of one encoder layer's parts, after the layer's prefix.
+struct EncoderLayerNames {
+  std::string prefix;  // "bert.encoder.layer.0."
+  std::string query;
+  std::string key;
+  std::string value;
+  std::string attention_output;
+  std::string attention_norm;
+  std::string intermediate;
+  std::string output;
+  std::string output_norm;
+};
+
+// Appends the usual pieces to a graph; dropout only when it is for training, each with a stream of its own.
+class EncoderBuilder {
+ public:
+  EncoderBuilder(const ModelConfig& config, const GraphOptions& options);
+
+  const ModelConfig& config() const { return config_; }
+  bool training() const { return options_.training; }
+
+  // The parameter of that name, made when it is new (tied weights are used twice).
+  ValueId parameter(const std::string& name, const Shape& shape);
+  ValueId input(const std::string& name, std::string_view symbol, int64_t extra = 0);  // i32 [symbol + extra]
+
+  ValueId linear(ValueId x, const std::string& name, int64_t out_features, int64_t in_features);
+  ValueId add(ValueId a, ValueId b, const std::string& name);
+  ValueId layer_norm(ValueId x, const std::string& name);
+  ValueId activate(ValueId x, const std::string& kind, const std::string& name);
+  ValueId dropout(ValueId x, double p, const std::string& name);
+  ValueId embed(const std::string& table_name, int64_t rows, ValueId ids);
+  // Rows of the hidden states.
+  ValueId select(ValueId x, ValueId rows, const std::string& name);
+  // One encoder layer with the norm after each residual sum: x [tokens, hidden] → [tokens, hidden].
+  ValueId encoder_layer(ValueId x, const LayerConfig& layer, const EncoderLayerNames& names);
+  // logits [rows, vocab] = x · embeddingsᵀ + bias
+  ValueId tied_decoder(ValueId x, const std::string& table_name, const std::string& bias_name, const std::string& name);
+
+  Graph finish(std::string output_name, ValueId output);
+
+ private:
+  ValueId attention(ValueId x, const LayerConfig& layer, const EncoderLayerNames& names);
+
+  const ModelConfig& config_;
+  GraphOptions options_;
+  Graph graph_;
+  int64_t next_stream_ = 1;  // 0 is the data's
+};
+
+Graph build_bert(const ModelConfig& config, const GraphOptions& options);
+Graph build_distilbert(const ModelConfig& config, const GraphOptions& options);
+
+}  // namespace fettle

@@ -1,0 +1,23 @@
+#include "base/error.h"
+#include "model/architectures/encoder_builder.h"
+#include "model/model.h"
+
+namespace fettle {
+
+Graph build_graph(const ModelConfig& config, const GraphOptions& options) {
+  if (options.head == GraphOptions::Head::kClassifier && config.labels.empty()) {
+    bad_input("model", "has no classification head", "fine-tune it first: fettle train");
+  }
+  return config.architecture == Architecture::kBert ? build_bert(config, options) : build_distilbert(config, options);
+}
+
+std::vector<std::pair<std::string, Shape>> parameter_shapes(const ModelConfig& config, const GraphOptions& options) {
+  const Graph graph = build_graph(config, options);
+  std::vector<std::pair<std::string, Shape>> shapes;
+  for (const ValueId id : graph.parameters()) {
+    shapes.emplace_back(graph.value(id).name, bind_shape(graph.type(id), SymbolBindings{}));
+  }
+  return shapes;
+}
+
+}  // namespace fettle

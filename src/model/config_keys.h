@@ -1,0 +1,36 @@
+// The names that each architecture's config.json gives to the same things.
+#pragma once
+
+#include <span>
+#include <string_view>
+#include <vector>
+
+#include "model/config.h"
+
+namespace fettle {
+
+// Widths of layers that differ, which transformers has no key for: [{n_heads, head_dim, intermediate_size}, …].
+inline constexpr const char* kLayersKey = "fettle_layers";
+
+struct ArchitectureKeys {
+  Architecture architecture;
+  std::string_view model_type;
+  std::string_view class_prefix;      // of the names in "architectures"
+  std::string_view parameter_prefix;  // of the encoder's parameters
+  std::string_view hidden_size;
+  std::string_view n_layers;
+  std::string_view n_heads;
+  std::string_view intermediate_size;
+  std::string_view activation;
+  std::string_view hidden_dropout;
+  std::string_view attention_dropout;
+  std::string_view classifier_dropout;
+
+  // Every key that ModelConfig has a field for, those of the labels left out.
+  std::vector<std::string_view> known() const;
+};
+
+std::span<const ArchitectureKeys> all_architecture_keys();
+const ArchitectureKeys& architecture_keys(Architecture architecture);
+
+}  // namespace fettle
