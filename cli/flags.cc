@@ -5,9 +5,11 @@
 #include <limits>
 
 #include "base/error.h"
+#include "base/file.h"
 #include "base/progress.h"
 #include "cli/app.h"
 #include "evaluate/metrics.h"
+#include "format/tensor_store.h"
 
 namespace fettle::cli {
 
@@ -110,6 +112,12 @@ void fit_threshold(Model& model, const Dataset& validation, const Globals& globa
 
 std::shared_ptr<const Model> load_shared(const std::string& model) {
   return std::make_shared<const Model>(load_model(model));
+}
+
+double weights_mb(const std::string& model) {
+  int64_t size_bytes = 0;
+  for (const std::filesystem::path& file : TensorStore::open(model).files()) size_bytes += size_on_disk(file);
+  return static_cast<double>(size_bytes) / (1024.0 * 1024.0);
 }
 
 }  // namespace fettle::cli

@@ -34,8 +34,9 @@ struct BenchmarkResult {
   double size_mb = 0;    // MiB of the weights on disk
   LatencyStats latency;  // end to end: tokenizing, running, softmax
   double tokenize_us = 0;
-  double samples_per_s = 0;   // of the whole evaluation set in batches; of the query without data
-  double peak_memory_mb = 0;  // packed parameters and activation arena
+  double samples_per_s = 0;    // of the whole evaluation set in batches; of the query without data
+  double peak_memory_mb = 0;   // packed parameters and activation arena
+  double roofline_ratio = -1;  // measured time / least time by bytes and operations; -1: not measured
   bool has_quality = false;
   Quality quality;
   Predictions predictions;

@@ -1,0 +1,122 @@
+// fettle bench and fettle compare: size, latency and accuracy, alone or side by side.
+#include <fmt/format.h>
+
+#include <filesystem>
+#include <memory>
+
+#include "base/error.h"
+#include "base/file.h"
+#include "cli/app.h"
+#include "cli/results.h"
+
+namespace fettle::cli {
+
+namespace {
+
+struct BenchCommand {
+  std::vector<std::string> models;
+  std::string data;
+  std::string report;
+  bool slow_path = false;
+  BenchmarkOptions options;
+  DataFlags data_flags;
+};
+
+std::vector<Candidate> load_candidates(const BenchCommand& command, const Globals& globals) {
+  std::vector<Candidate> candidates;
+  for (const std::string& folder : command.models) {
+    const auto model = load_shared(folder);
+    if (model->config.labels.empty()) bad_input(folder, "has no classification head");
+    if (model->config.labels != (candidates.empty() ? model : candidates[0].model)->config.labels) {
+      bad_input(folder, "has other labels than " + command.models[0]);
+    }
+    SessionOptions session = globals.session();
+    session.fast_path = !command.slow_path;
+    const double size_mb = weights_mb(folder);
+    candidates.push_back({std::filesystem::path(folder).filename().string(), model, size_mb, session});
+    if (candidates.back().name.empty()) candidates.back().name = folder;
+  }
+  return candidates;
+}
+
+Json pair_json(const std::vector<BenchmarkResult>& results, size_t a, size_t b, const Dataset& data) {
+  std::vector<int32_t> truth;
+  for (const Example& example : data.examples) truth.push_back(example.label);
+  Json json = to_json(compare_predictions(results[a].predictions.labels, results[b].predictions.labels, truth));
+  json["a"] = results[a].name;
+  json["b"] = results[b].name;
+  json["latency_ratio"] = results[a].latency.p50_ms / results[b].latency.p50_ms;
+  return json;
+}
+
+Json all_json(const std::vector<BenchmarkResult>& results, const Dataset* data) {
+  Json models = Json::array();
+  for (const BenchmarkResult& result : results) models.push_back(to_json(result));
+  Json pairs = Json::array();
+  for (size_t a = 0; data != nullptr && a < results.size(); ++a) {
+    for (size_t b = a + 1; b < results.size(); ++b) pairs.push_back(pair_json(results, a, b, *data));
+  }
+  return Json{{"models", std::move(models)}, {"pairs", std::move(pairs)}};
+}
+
+int run_bench(const BenchCommand& command, const Globals& globals, bool single) {
+  const std::vector<Candidate> candidates = load_candidates(command, globals);
+  BenchmarkOptions options = command.options;
+  options.session = globals.session();
+  Dataset data;
+  if (!command.data.empty()) {
+    DataOptions data_options = command.data_flags.resolve();
+    data_options.labels = candidates[0].model->config.labels;
+    data = load_dataset(command.data, data_options);
+  }
+  const Dataset* evaluation = command.data.empty() ? nullptr : &data;
+  const std::vector<BenchmarkResult> results = benchmark(candidates, evaluation, options);
+  const std::vector<ReportRow> rows = compared_rows(results, evaluation);
+  if (!command.report.empty()) {
+    Report report;
+    report.title = "Benchmark";
+    report.summary =
+        fmt::format("{} warm-ups and {} runs of one query, interleaved; times end to end, tokenizer included.",
+                    options.warmup, options.runs);
+    report.facts = environment_facts(globals.threads, globals.isa);
+    if (evaluation != nullptr) report.facts.emplace_back("data", command.data);
+    report.rows = rows;
+    write_file(command.report, report_html(report));
+  }
+  if (globals.json) {
+    print_json(single ? to_json(results[0]) : all_json(results, evaluation));
+  } else {
+    print_table(rows);
+  }
+  return 0;
+}
+
+void add_benchmark_verb(Program& program, const std::string& name, const std::string& help, bool single) {
+  auto command = std::make_shared<BenchCommand>();
+  CLI::App* verb = program.add_verb(
+      name, help, [command, &program, single] { return run_bench(*command, program.globals(), single); });
+  verb->add_option("model", command->models, single ? "model folder" : "model folders; the first is the baseline")
+      ->required()
+      ->expected(single ? 1 : 2, single ? 1 : 1000);
+  verb->add_option("--data", command->data, "labelled data for accuracy");
+  verb->add_option("--query", command->options.query, "the text to time");
+  verb->add_option("--warmup", command->options.warmup, "runs before measuring (default 10)")
+      ->check(CLI::NonNegativeNumber);
+  verb->add_option("--runs", command->options.runs, "measured runs (default 100)")->check(CLI::Range(1, 1 << 30));
+  verb->add_option("--batch", command->options.batch_size, "copies of the query a run")->check(CLI::Range(1, 1 << 16));
+  verb->add_flag("--slow-path", command->slow_path, "run the graph op by op, without passes");
+  verb->add_option("--report", command->report, "write report.html here");
+  command->data_flags.add_to(*verb);
+}
+
+}  // namespace
+
+void add_bench(Program& program) {
+  add_benchmark_verb(program, "bench", "measure size, latency and accuracy of one model", true);
+}
+
+void add_compare(Program& program) {
+  add_benchmark_verb(program, "compare", "measure several models side by side, with paired tests", false);
+}
+
+}  // namespace fettle::cli
