@@ -69,9 +69,13 @@ Json to_json(const TrainResult& result);
 void refuse_existing(const std::string& out, const Globals& globals);
 // "5 epochs, 1,575 steps, 12.3 s, 6,120 samples/s; accuracy 0.941" and a line an epoch.
 std::string training_summary(const TrainResult& result);
+// Keeps `n` examples, evenly spaced.
+void thin_out(Dataset& data, int64_t n);
 // Fits model.oos_threshold on validation data.
 void fit_threshold(Model& model, const Dataset& validation, const Globals& globals);
 std::shared_ptr<const Model> load_shared(const std::string& model);
+// The folder that a MODEL argument names: "builtin:encoder" is the encoder that comes with fettle.
+std::string resolve_model(const std::string& model);
 // The size on disk of the weights of a model folder, MiB.
 double weights_mb(const std::string& model);
 

@@ -21,7 +21,7 @@ struct QuantizeCommand {
 
 int run_quantize(const QuantizeCommand& command, const Globals& globals) {
   refuse_existing(command.out, globals);
-  Model model = load_model(command.model);
+  Model model = load_model(resolve_model(command.model));
   const QuantizeReport report = quantize_dynamic(model, command.options);
   record_step(model, "quantize", Json{{"method", command.method}, {"embeddings", command.options.embeddings}},
               globals.seed);

@@ -21,7 +21,7 @@ struct TokenizeCommand {
 };
 
 int run_tokenize(const TokenizeCommand& command, const Globals& globals) {
-  const auto tokenizer = Tokenizer::load(command.model);
+  const auto tokenizer = Tokenizer::load(resolve_model(command.model));
   const EncodeOptions options{.max_length = command.max_length, .split_special_tokens = !command.parse_special};
   Json results = Json::array();
   std::string lines;

@@ -38,7 +38,7 @@ Model starting_model(const TrainCommand& command, const std::vector<std::string>
     config.labels = labels;
     const std::string folder = command.tokenizer.empty() ? command.model : command.tokenizer;
     if (folder.empty()) usage_error("train", "--init needs a tokenizer", "--tokenizer FOLDER");
-    auto tokenizer = Tokenizer::load(folder);
+    auto tokenizer = Tokenizer::load(resolve_model(folder));
     if (tokenizer->vocab_size() > config.vocab_size) {
       bad_input(command.init, "vocab_size is smaller than the tokenizer's " + std::to_string(tokenizer->vocab_size()));
     }
@@ -49,7 +49,7 @@ Model starting_model(const TrainCommand& command, const std::vector<std::string>
   options.allow_new_head = true;
   options.labels = labels;
   options.seed = seed;
-  return load_model(command.model, options);
+  return load_model(resolve_model(command.model), options);
 }
 
 std::vector<std::string> read_texts(const std::vector<std::string>& files, const DataOptions& options) {

@@ -103,6 +103,27 @@ std::string training_summary(const TrainResult& result) {
   return text + (result.stopped_early ? "; stopped early\n" : "\n");
 }
 
+void thin_out(Dataset& data, int64_t n) {
+  const auto size = static_cast<int64_t>(data.examples.size());
+  if (size <= n) return;
+  for (int64_t i = 0; i < n; ++i)
+    data.examples[static_cast<size_t>(i)] = data.examples[static_cast<size_t>(i * size / n)];
+  data.examples.resize(static_cast<size_t>(n));
+}
+
+std::string resolve_model(const std::string& model) {
+  constexpr std::string_view kBuiltin = "builtin:";
+  if (model.compare(0, kBuiltin.size(), kBuiltin) != 0) return model;
+  const std::string name = model.substr(kBuiltin.size());
+  std::error_code ignored;
+  const std::filesystem::path here = std::filesystem::read_symlink("/proc/self/exe", ignored).parent_path();
+  for (const std::filesystem::path& folder :
+       {here / "../share/fettle/assets", std::filesystem::path(FETTLE_ASSETS_DIR)}) {
+    if (std::filesystem::exists(folder / name / "config.json")) return (folder / name).lexically_normal().string();
+  }
+  bad_input(model, "does not come with this fettle", "builtin:encoder does");
+}
+
 void fit_threshold(Model& model, const Dataset& validation, const Globals& globals) {
   // The session shares the model's parameters, so this copy costs nothing but the maps.
   auto shared = std::make_shared<const Model>(model);
@@ -111,12 +132,13 @@ void fit_threshold(Model& model, const Dataset& validation, const Globals& globa
 }
 
 std::shared_ptr<const Model> load_shared(const std::string& model) {
-  return std::make_shared<const Model>(load_model(model));
+  return std::make_shared<const Model>(load_model(resolve_model(model)));
 }
 
 double weights_mb(const std::string& model) {
   int64_t size_bytes = 0;
-  for (const std::filesystem::path& file : TensorStore::open(model).files()) size_bytes += size_on_disk(file);
+  for (const std::filesystem::path& file : TensorStore::open(resolve_model(model)).files())
+    size_bytes += size_on_disk(file);
   return static_cast<double>(size_bytes) / (1024.0 * 1024.0);
 }
 

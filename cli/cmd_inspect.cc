@@ -1,0 +1,126 @@
+// fettle inspect: what a model is made of.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <memory>
+
+#include "base/error.h"
+#include "cli/app.h"
+#include "format/tensor_store.h"
+
+namespace fettle::cli {
+
+namespace {
+
+struct InspectCommand {
+  std::string model;
+  bool tensors = false;
+};
+
+struct Part {
+  std::string name;
+  int64_t parameters = 0;
+  int64_t bytes = 0;
+  double flops_per_token = 0;
+};
+
+std::string part_of(const std::string& name) {
+  if (name.find("embeddings") != std::string::npos) return "embeddings";
+  if (name.find("attention") != std::string::npos) return "attention";
+  const bool in_layer = name.find(".layer.") != std::string::npos;
+  if (in_layer) return "feed_forward";
+  return "head";
+}
+
+// FLOPs of one token in a sequence of `length`: products with the weights, and attention's own.
+std::vector<Part> parts_of(const Model& model, int64_t length) {
+  std::vector<Part> parts{{"embeddings"}, {"attention"}, {"feed_forward"}, {"head"}};
+  for (const std::string& name : model.parameters.names()) {
+    const EncodedTensor& value = model.parameters.get(name);
+    auto part = std::find_if(parts.begin(), parts.end(), [&](const Part& p) { return p.name == part_of(name); });
+    part->parameters += element_count(value.shape);
+    part->bytes += value.size_bytes();
+    if (value.shape.size() == 2 && part->name != "embeddings") {
+      const double share = part->name == "head" ? 1.0 / static_cast<double>(length) : 1.0;
+      part->flops_per_token += 2.0 * static_cast<double>(element_count(value.shape)) * share;
+    }
+  }
+  for (const LayerConfig& layer : model.config.layers) {
+    parts[1].flops_per_token += 4.0 * static_cast<double>(length * layer.n_heads * layer.head_dim);
+  }
+  return parts;
+}
+
+Json tensor_list(const std::string& folder) {
+  const TensorStore store = TensorStore::open(folder);
+  Json list = Json::array();
+  for (const std::string& name : store.names()) {
+    const Tensor& tensor = store.get(name);
+    const Tensor first =
+        Tensor::view(tensor.dtype(), {std::min<int64_t>(4, tensor.size())}, tensor.raw(), nullptr).to(DType::kF32);
+    Json values = Json::array();
+    for (float value : first.floats()) values.push_back(value);
+    list.push_back(Json{{"index", list.size()},
+                        {"name", name},
+                        {"shape", tensor.shape()},
+                        {"dtype", std::string(dtype_name(tensor.dtype()))},
+                        {"first_values", std::move(values)}});
+  }
+  return list;
+}
+
+int run_inspect(const InspectCommand& command, const Globals& globals) {
+  constexpr int64_t kLength = 16;
+  const std::string folder = resolve_model(command.model);
+  const Model model = load_model(folder);
+  const std::vector<Part> parts = parts_of(model, kLength);
+  const double size_mb = weights_mb(folder);
+  Json json{{"architecture", model.config.architecture == Architecture::kBert ? "bert" : "distilbert"},
+            {"parameters", model.parameters.parameter_count()},
+            {"size_mb", size_mb},
+            {"layers", model.config.layers.size()},
+            {"hidden_size", model.config.hidden_size},
+            {"vocab_size", model.config.vocab_size},
+            {"labels", model.config.n_labels()},
+            {"sequence", kLength},
+            {"parts", Json::array()}};
+  for (const Part& part : parts) {
+    json["parts"].push_back(Json{{"name", part.name},
+                                 {"parameters", part.parameters},
+                                 {"bytes", part.bytes},
+                                 {"flops_per_token", part.flops_per_token}});
+  }
+  if (command.tensors) json["tensors"] = tensor_list(folder);
+  if (globals.json) {
+    print_json(json);
+    return 0;
+  }
+  std::string text =
+      fmt::format("{}: {} layers, hidden {}, vocabulary {}, {} labels; {} parameters, {:.2f} MiB\n",
+                  json["architecture"].get<std::string>(), model.config.layers.size(), model.config.hidden_size,
+                  model.config.vocab_size, model.config.n_labels(), model.parameters.parameter_count(), size_mb);
+  text += fmt::format("{:<14}{:>14}{:>14}{:>18}\n", "part", "parameters", "bytes", "MFLOP per token");
+  for (const Part& part : parts) {
+    text += fmt::format("{:<14}{:>14}{:>14}{:>18.3f}\n", part.name, part.parameters, part.bytes,
+                        part.flops_per_token / 1e6);
+  }
+  for (const Json& tensor : json.value("tensors", Json::array())) {
+    text +=
+        fmt::format("{:>4}  {:<62} {:<16} {:<5} {}\n", tensor["index"].get<int>(), tensor["name"].get<std::string>(),
+                    tensor["shape"].dump(), tensor["dtype"].get<std::string>(), tensor["first_values"].dump());
+  }
+  print(text);
+  return 0;
+}
+
+}  // namespace
+
+void add_inspect(Program& program) {
+  auto command = std::make_shared<InspectCommand>();
+  CLI::App* verb = program.add_verb("inspect", "parameters, bytes and FLOPs of a model, part by part",
+                                    [command, &program] { return run_inspect(*command, program.globals()); });
+  verb->add_option("model", command->model, "model folder")->required();
+  verb->add_flag("--tensors", command->tensors, "list every tensor with its first values");
+}
+
+}  // namespace fettle::cli
