@@ -18,6 +18,9 @@ class Op;
 using ValueId = int32_t;
 using NodeId = int32_t;
 constexpr ValueId kNoValue = -1;
+// The symbol for Σ length² over the sequences of the ragged batch: attention probabilities are [pairs, heads]. No input
+// has it in its shape; whoever runs a graph binds it from the offsets (count_pairs in evaluate.h).
+inline constexpr std::string_view kPairsSymbol = "pairs";
 
 // A constant, or a symbol plus a constant ("batch + 1").
 struct Dim {
@@ -71,7 +74,7 @@ struct Value {
 
 struct Node {
   const Op* op = nullptr;
-  std::string name;  // where it stands in the model, "bert.encoder.layer.0.attention.self.query"
+  std::string name;             // where it stands in the model, "bert.encoder.layer.0.attention.self.query"
   std::vector<ValueId> inputs;  // optional inputs that are absent are kNoValue
   std::vector<ValueId> outputs;
   Attributes attributes;
@@ -82,14 +85,16 @@ class Graph {
  public:
   // The symbol of that name, made when new ("tokens", "batch", "masked").
   Dim symbol(std::string_view name);
+  // The same without making one; Error kFailed when there is none.
+  Dim find_symbol(std::string_view name) const;
   static Dim constant_dim(int64_t value) { return Dim{-1, value}; }
 
   ValueId add_input(std::string name, TensorType type);
   // f32; what is stored for it may be encoded otherwise.
   ValueId add_parameter(std::string name, const Shape& shape);
   ValueId add_constant(std::string name, Tensor value);
-  // Appends a node; its output types come from the op's shape inference. Errors (kFailed, naming op and node): unknown op,
-  // types that the op does not accept. Returns the outputs; `node` that of an op with one output.
+  // Appends a node; its output types come from the op's shape inference. Errors (kFailed, naming op and node): unknown
+  // op, types that the op does not accept. Returns the outputs; `node` that of an op with one output.
   std::vector<ValueId> add_nodes(std::string_view op, std::vector<ValueId> inputs, Attributes attributes = {},
                                  std::string name = "");
   ValueId node(std::string_view op, std::vector<ValueId> inputs, Attributes attributes = {}, std::string name = "");
@@ -126,7 +131,8 @@ class Graph {
 using SymbolBindings = std::vector<int64_t>;
 Shape bind_shape(const TensorType& type, const SymbolBindings& bindings);
 
-// Checks SSA form, order of nodes, arity and types against shape inference; Error kFailed naming the first node at fault.
+// Checks SSA form, order of nodes, arity and types against shape inference; Error kFailed naming the first node at
+// fault.
 void verify(const Graph& graph);
 // Human-readable text, one node a line.
 std::string print(const Graph& graph);

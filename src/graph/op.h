@@ -34,10 +34,10 @@ struct Cost {
 // Appends the nodes of a gradient to the graph.
 struct GradientContext {
   Graph& graph;
-  const Node node;                      // a copy: the graph grows while gradients are added
-  std::span<const ValueId> d_outputs;   // kNoValue where nothing depends on that output
-  std::vector<ValueId> d_inputs;        // to fill, one for each input; kNoValue where there is none
-  std::vector<bool> needs;              // whether the gradient of that input is wanted
+  const Node node;                     // a copy: the graph grows while gradients are added
+  std::span<const ValueId> d_outputs;  // kNoValue where nothing depends on that output
+  std::vector<ValueId> d_inputs;       // to fill, one for each input; kNoValue where there is none
+  std::vector<bool> needs;             // whether the gradient of that input is wanted
 };
 
 class Op {
@@ -46,6 +46,8 @@ class Op {
   virtual std::string_view name() const = 0;
   // Types of the outputs; Error kFailed with what is wrong when the inputs do not fit.
   virtual std::vector<TensorType> infer(const NodeView& view) const = 0;
+  // Symbols that infer uses besides those of the inputs; the graph makes them before it asks. Default: none.
+  virtual std::vector<std::string_view> symbols() const { return {}; }
   // Plain loops, the oracle for every kernel.
   virtual void reference(EvalContext& context) const = 0;
   // Default: Error kFailed "has no gradient".
