@@ -1,0 +1,27 @@
+#include "graph/passes.h"
+
+#include "graph/passes/rewrite.h"
+
+namespace fettle {
+namespace {
+
+int64_t remove_dead(Graph& graph) {
+  const size_t before = graph.nodes().size() + graph.parameters().size();
+  graph.remove_dead();
+  return static_cast<int64_t>(before - graph.nodes().size() - graph.parameters().size());
+}
+
+}  // namespace
+
+std::span<const Pass> inference_passes() {
+  static constexpr Pass kPasses[] = {
+      {"remove_dropout", remove_dropout},
+      {"fuse_linear_activation", fuse_linear_activation},
+      {"fuse_add_layer_norm", fuse_add_layer_norm},
+      {"fuse_qkv", fuse_qkv},
+      {"remove_dead", remove_dead},
+  };
+  return kPasses;
+}
+
+}  // namespace fettle
