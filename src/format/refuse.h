@@ -12,6 +12,9 @@ namespace fettle {
 // place.
 std::string quote_name(std::string_view name);
 
+// Whether the text is well-formed UTF-8 (RFC 3629: no overlong forms, no surrogates).
+bool is_utf8(std::string_view text);
+
 // kBadInput when the bytes are not a model but the pointer that Git LFS leaves in its place.
 void refuse_lfs_pointer(std::span<const std::byte> bytes, std::string_view where);
 
