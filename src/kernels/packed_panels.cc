@@ -1,0 +1,244 @@
+#include "kernels/packed_panels.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cstring>
+#include <new>
+#include <utility>
+#include <vector>
+
+#include "base/checked.h"
+#include "base/error.h"
+
+namespace fettle {
+namespace {
+
+// |q w| <= 127 · 128, and vector units add 128 · Σ w for inputs shifted to unsigned.
+constexpr int64_t kMaxInt8Features = 130000;
+
+// One pass over the weights serves this many bytes of prepared rows, which stay in the second-level cache.
+constexpr int64_t kRowsBytes = int64_t{1} << 20;
+// A task reads at least this much of the weights; products with fewer multiplications than kSerialProducts are not
+// worth waking another thread.
+constexpr int64_t kTaskBytes = int64_t{128} << 10;
+constexpr int64_t kSerialProducts = int64_t{3} << 20;
+constexpr int64_t kPrepareGrain = int64_t{64} << 10;  // inputs prepared by one task
+
+int64_t round_up(int64_t value, int64_t multiple) {
+  return (value + multiple - 1) / multiple * multiple;
+}
+
+struct AlignedDelete {
+  void operator()(std::byte* p) const { ::operator delete[](p, std::align_val_t{kLineBytes}); }
+};
+using AlignedBytes = std::unique_ptr<std::byte[], AlignedDelete>;
+
+AlignedBytes aligned_bytes(int64_t size) {
+  return AlignedBytes(static_cast<std::byte*>(
+      ::operator new[](static_cast<size_t>(std::max<int64_t>(size, 1)), std::align_val_t{kLineBytes})));
+}
+
+// Memory for prepared rows, kept from call to call.
+struct Scratch {
+  AlignedBytes rows;
+  int64_t rows_size = 0;
+  std::vector<float> scales;
+
+  void reserve(int64_t rows_bytes, int64_t n_rows) {
+    if (rows_bytes > rows_size) {
+      rows = aligned_bytes(rows_bytes);
+      std::memset(rows.get(), 0, static_cast<size_t>(rows_bytes));
+      rows_size = rows_bytes;
+    }
+    if (std::ssize(scales) < n_rows) scales.resize(static_cast<size_t>(n_rows));
+  }
+};
+
+// Lays panels out as packed_panels.h tells.
+template <typename Element>
+void fill_panel(const LinearWeights& from, int64_t first_column, int64_t k_group, std::byte* panel) {
+  const auto* weight = static_cast<const Element*>(from.weight);
+  auto* to = reinterpret_cast<Element*>(panel);
+  const int64_t n_columns = std::min(kPanelWidth, from.out_features - first_column);
+  for (int64_t c = 0; c < n_columns; ++c) {
+    const Element* row = weight + (first_column + c) * from.in_features;
+    for (int64_t k = 0; k < from.in_features; ++k) {
+      to[(k / k_group * kPanelWidth + c) * k_group + k % k_group] = row[k];
+    }
+  }
+}
+
+std::vector<float> padded(const float* values, int64_t n, int64_t n_padded) {
+  std::vector<float> result(static_cast<size_t>(n_padded), 0.0f);
+  if (values != nullptr) std::copy_n(values, n, result.begin());
+  return result;
+}
+
+class PanelLinear : public PackedLinear {
+ public:
+  PanelLinear(const LinearWeights& from, const PanelKernel& kernel) : kernel_(kernel) {
+    w_.out_features = from.out_features;
+    w_.in_features = from.in_features;
+    w_.k_padded = round_up(std::max<int64_t>(from.in_features, 1), kernel.k_multiple);
+    w_.n_panels = (from.out_features + kPanelWidth - 1) / kPanelWidth;
+    w_.n_groups = (w_.n_panels + kGroupPanels - 1) / kGroupPanels;
+    w_.panel_bytes = checked_mul(w_.k_padded, kPanelWidth * kernel.weight_bytes, "linear");
+    data_size_ = checked_mul(w_.panel_bytes, w_.n_panels, "linear");
+    data_ = aligned_bytes(data_size_);
+    bias_ = padded(from.bias, from.out_features, w_.n_panels * kPanelWidth);
+    w_.data = data_.get();
+    w_.bias = bias_.data();
+    fill(from);
+  }
+
+  void add_scales(const LinearWeights& from) {
+    scales_ = padded(from.scales, from.out_features, w_.n_panels * kPanelWidth);
+    offsets_.assign(scales_.size(), 0);
+    const auto* weight = static_cast<const int8_t*>(from.weight);
+    for (int64_t o = 0; o < from.out_features; ++o) {
+      int32_t sum = 0;
+      for (int64_t i = 0; i < from.in_features; ++i) sum += weight[o * from.in_features + i];
+      offsets_[static_cast<size_t>(o)] = 128 * sum;
+    }
+    w_.scales = scales_.data();
+    w_.offsets = offsets_.data();
+  }
+
+  void run(const float* x, int64_t ldx, int64_t rows, float* y, int64_t ldy, Activation activation,
+           const float* residual, ThreadPool& pool) const override {
+    const int64_t row_bytes = w_.k_padded * kernel_.input_bytes;
+    const int64_t two_blocks = 2 * kernel_.row_block;
+    const int64_t chunk = std::max(kRowsBytes / std::max<int64_t>(row_bytes, 1) / two_blocks, int64_t{1}) * two_blocks;
+    for (int64_t row = 0; row < rows; row += chunk) {
+      PanelJob job{.kernel = &kernel_,
+                   .weights = &w_,
+                   .rows = std::min(chunk, rows - row),
+                   .y = y + row * ldy,
+                   .ldy = ldy,
+                   .activation = activation,
+                   .residual = residual == nullptr ? nullptr : residual + row * ldy};
+      run_rows(x + row * ldx, ldx, job, pool);
+    }
+  }
+
+  int64_t size_bytes() const override {
+    return data_size_ + static_cast<int64_t>((bias_.size() + scales_.size() + offsets_.size()) * sizeof(float));
+  }
+
+ private:
+  void fill(const LinearWeights& from) {
+    std::memset(data_.get(), 0, static_cast<size_t>(data_size_));
+    for (int64_t p = 0; p < w_.n_panels; ++p) {
+      std::byte* panel = data_.get() + (w_.panel(p / kGroupPanels, p % kGroupPanels) - w_.data);
+      switch (kernel_.weight_bytes) {
+        case 1:
+          fill_panel<uint8_t>(from, p * kPanelWidth, kernel_.k_group, panel);
+          break;
+        case 2:
+          fill_panel<uint16_t>(from, p * kPanelWidth, kernel_.k_group, panel);
+          break;
+        default:
+          fill_panel<uint32_t>(from, p * kPanelWidth, kernel_.k_group, panel);
+      }
+    }
+  }
+
+  void run_rows(const float* x, int64_t ldx, PanelJob& job, ThreadPool& pool) const {
+    thread_local Scratch scratch;
+    const int64_t n_blocks = (job.rows + kernel_.row_block - 1) / kernel_.row_block;
+    const int64_t block_bytes = kernel_.row_block * w_.k_padded * kernel_.input_bytes;
+    scratch.reserve(n_blocks * block_bytes, n_blocks * kernel_.row_block);
+    std::byte* const data = scratch.rows.get();
+    float* const scales = scratch.scales.data();
+    job.rows_data = data;
+    job.row_scales = scales;
+
+    const auto prepare = [&](int64_t begin, int64_t end, int) {
+      for (int64_t block = begin; block < end; ++block) {
+        const int64_t row = block * kernel_.row_block;
+        kernel_.prepare({.x = x + row * ldx,
+                         .ldx = ldx,
+                         .rows = std::min(kernel_.row_block, job.rows - row),
+                         .in_features = w_.in_features,
+                         .k_padded = w_.k_padded,
+                         .row_block = kernel_.row_block},
+                        data + block * block_bytes, scales + row);
+      }
+    };
+    const auto columns = [&](int64_t begin, int64_t end, int) { kernel_.columns(job, begin, end); };
+
+    // Every output is computed alike wherever the cuts are, so one thread need not cut at all.
+    const bool serial = pool.n_threads() == 1 || job.rows * w_.in_features * w_.out_features < kSerialProducts;
+    if (serial) {
+      prepare(0, n_blocks, 0);
+      columns(0, w_.n_groups, 0);
+      return;
+    }
+    const int64_t prepare_grain = kPrepareGrain / (kernel_.row_block * w_.k_padded) + 1;
+    pool.parallel_ranges(n_blocks, prepare_grain, prepare);
+    pool.parallel_ranges(w_.n_groups, kTaskBytes / (w_.panel_bytes * kGroupPanels) + 1, columns);
+  }
+
+  PanelKernel kernel_;
+  PanelWeights w_;
+  AlignedBytes data_;
+  int64_t data_size_ = 0;
+  std::vector<float> bias_;
+  std::vector<float> scales_;
+  std::vector<int32_t> offsets_;
+};
+
+}  // namespace
+
+float quantize_factor(float absmax) {
+  return absmax < kMinAbsmax ? 0.0f : 127.0f / absmax;
+}
+float quantize_scale(float absmax) {
+  return absmax < kMinAbsmax ? 0.0f : absmax / 127.0f;
+}
+
+void finish_block(const PanelJob& job, float* block, int64_t row, int64_t rows, int64_t column, int64_t n_columns) {
+  const PanelKernel& kernel = *job.kernel;
+  for (int64_t r = 0; r < rows; ++r) {
+    float* values = block + r * kGroupWidth;
+    const int64_t at = (row + r) * job.ldy + column;
+    if (job.residual != nullptr) {
+      if (job.activation != Activation::kNone) kernel.activate(job.activation, values, values, n_columns);
+      kernel.add(values, job.residual + at, job.y + at, n_columns);
+    } else if (job.activation != Activation::kNone) {
+      kernel.activate(job.activation, values, job.y + at, n_columns);
+    } else {
+      std::memcpy(job.y + at, values, static_cast<size_t>(n_columns) * sizeof(float));
+    }
+  }
+}
+
+void check_linear_weights(const LinearWeights& weights) {
+  const int64_t n = checked_mul(weights.out_features, weights.in_features, "linear");
+  checked_mul(n, 2 * static_cast<int64_t>(sizeof(float)), "linear");
+  if (weights.weight == nullptr && n > 0) bad_input("linear", "weights without data");
+}
+
+void check_int8_weights(const LinearWeights& weights) {
+  check_linear_weights(weights);
+  if (weights.in_features > kMaxInt8Features) {
+    bad_input("linear", fmt::format("{} input features are too many for int8", weights.in_features),
+              fmt::format("int32 sums are exact up to {}; keep this layer in f32 or bf16", kMaxInt8Features));
+  }
+  if (weights.scales == nullptr && weights.out_features > 0) bad_input("linear", "int8 weights without scales");
+}
+
+std::unique_ptr<PackedLinear> pack_panels(const LinearWeights& weights, const PanelKernel& kernel) {
+  check_linear_weights(weights);
+  return std::make_unique<PanelLinear>(weights, kernel);
+}
+
+std::unique_ptr<PackedLinear> pack_int8_panels(const LinearWeights& weights, const PanelKernel& kernel) {
+  check_int8_weights(weights);
+  auto linear = std::make_unique<PanelLinear>(weights, kernel);
+  linear->add_scales(weights);
+  return linear;
+}
+
+}  // namespace fettle

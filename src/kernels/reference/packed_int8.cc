@@ -1,0 +1,64 @@
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <utility>
+#include <vector>
+
+#include "kernels/packed_panels.h"
+#include "kernels/reference/kernels.h"
+#include "kernels/reference/packed_linear.h"
+
+namespace fettle::reference {
+namespace {
+
+// The rule is told at quantize_factor in kernels/packed_panels.h. Returns the scale of the row.
+float quantize_row(const float* x, int64_t n, int8_t* q) {
+  float absmax = 0;
+  for (int64_t i = 0; i < n; ++i) {
+    if (!std::isfinite(x[i])) {
+      std::fill_n(q, n, int8_t{0});
+      return std::numeric_limits<float>::quiet_NaN();
+    }
+    absmax = std::max(absmax, std::fabs(x[i]));
+  }
+  const float factor = quantize_factor(absmax);
+  for (int64_t i = 0; i < n; ++i) {
+    q[i] = static_cast<int8_t>(std::clamp(std::nearbyint(x[i] * factor), -127.0f, 127.0f));
+  }
+  return quantize_scale(absmax);
+}
+
+class PlainInt8 : public PackedLinear {
+ public:
+  PlainInt8(PlainWeights<int8_t> weights, const float* scales)
+      : w_(std::move(weights)), scales_(scales, scales + w_.out_features) {}
+
+  void run(const float* x, int64_t ldx, int64_t rows, float* y, int64_t ldy, Activation activation,
+           const float* residual, ThreadPool& pool) const override {
+    pool.parallel_for(rows, [&](int64_t r, int) {
+      std::vector<int8_t> q(static_cast<size_t>(w_.in_features));
+      const float scale = quantize_row(x + r * ldx, w_.in_features, q.data());
+      float* out = y + r * ldy;
+      for (int64_t o = 0; o < w_.out_features; ++o) {
+        int32_t sum = 0;
+        for (int64_t i = 0; i < w_.in_features; ++i) sum += int32_t{q[i]} * w_.row(o)[i];
+        out[o] = static_cast<float>(sum) * (scale * scales_[o]) + w_.bias[o];
+      }
+      finish_row(out, w_.out_features, activation, residual == nullptr ? nullptr : residual + r * ldy);
+    });
+  }
+  int64_t size_bytes() const override { return w_.size_bytes() + static_cast<int64_t>(scales_.size() * sizeof(float)); }
+
+ private:
+  PlainWeights<int8_t> w_;
+  std::vector<float> scales_;  // [out_features]
+};
+
+}  // namespace
+
+std::unique_ptr<PackedLinear> pack_int8(const LinearWeights& weights) {
+  check_int8_weights(weights);
+  return std::make_unique<PlainInt8>(PlainWeights<int8_t>(weights), weights.scales);
+}
+
+}  // namespace fettle::reference

@@ -1,0 +1,115 @@
+#include "kernels/x86/avx512/prepare_rows.h"
+
+#include <immintrin.h>
+
+#include <bit>
+#include <limits>
+
+namespace fettle::avx512 {
+namespace {
+
+constexpr int64_t kLanes = 16;
+constexpr uint32_t kInfinityBits = 0x7f800000;
+
+__mmask16 first_lanes(int64_t n) {
+  return n >= kLanes ? __mmask16(0xffff) : n <= 0 ? __mmask16(0) : static_cast<__mmask16>((1u << n) - 1);
+}
+
+// Values [k, k + 16) of a row of n, zero beyond its end.
+__m512 load(const float* x, int64_t n, int64_t k) {
+  return _mm512_maskz_loadu_ps(first_lanes(n - k), x + k);
+}
+
+// Bits of the largest magnitude: as integers they order like the values, with infinities and NaNs above all numbers.
+uint32_t absmax_bits(const float* x, int64_t n) {
+  const __m512i magnitude = _mm512_set1_epi32(0x7fffffff);
+  __m512i largest[4] = {};
+  int64_t k = 0;
+  for (; k + 4 * kLanes <= n; k += 4 * kLanes) {
+    for (int i = 0; i < 4; ++i) {
+      const __m512i bits = _mm512_and_si512(_mm512_loadu_si512(x + k + i * kLanes), magnitude);
+      largest[i] = _mm512_max_epu32(largest[i], bits);
+    }
+  }
+  for (; k < n; k += kLanes) {
+    largest[0] = _mm512_max_epu32(largest[0], _mm512_and_si512(_mm512_castps_si512(load(x, n, k)), magnitude));
+  }
+  const __m512i half0 = _mm512_max_epu32(largest[0], largest[1]);
+  const __m512i half1 = _mm512_max_epu32(largest[2], largest[3]);
+  return _mm512_reduce_max_epu32(_mm512_max_epu32(half0, half1));
+}
+
+__m512i quantize16(const float* x, int64_t n, int64_t k, __m512 factor) {
+  return _mm512_cvtps_epi32(_mm512_mul_ps(load(x, n, k), factor));
+}
+
+// Elements [k, k + 64) as int8.
+__m512i quantize64(const float* x, int64_t n, int64_t k, __m512 factor) {
+  const __m512i low = _mm512_packs_epi32(quantize16(x, n, k, factor), quantize16(x, n, k + 16, factor));
+  const __m512i high = _mm512_packs_epi32(quantize16(x, n, k + 32, factor), quantize16(x, n, k + 48, factor));
+  const __m512i order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
+  return _mm512_permutexvar_epi32(order, _mm512_packs_epi16(low, high));
+}
+
+struct AsInt8 {
+  static constexpr int64_t kPerLine = 64;
+  static __m512i line(const float* x, int64_t n, int64_t k, __m512 factor) { return quantize64(x, n, k, factor); }
+};
+struct AsUint8 {
+  static constexpr int64_t kPerLine = 64;
+  static __m512i line(const float* x, int64_t n, int64_t k, __m512 factor) {
+    return _mm512_xor_si512(quantize64(x, n, k, factor), _mm512_set1_epi8(-128));
+  }
+};
+struct AsInt16 {
+  static constexpr int64_t kPerLine = 32;
+  static __m512i line(const float* x, int64_t n, int64_t k, __m512 factor) {
+    const __m512i order = _mm512_setr_epi64(0, 2, 4, 6, 1, 3, 5, 7);
+    return _mm512_permutexvar_epi64(order,
+                                    _mm512_packs_epi32(quantize16(x, n, k, factor), quantize16(x, n, k + 16, factor)));
+  }
+};
+
+template <typename Format>
+void quantize(const PrepareRows& from, std::byte* to, float* scales) {
+  const int64_t line_stride = from.row_block * kLineBytes;
+  for (int64_t r = 0; r < from.rows; ++r) {
+    const float* x = from.x + r * from.ldx;
+    const uint32_t bits = absmax_bits(x, from.in_features);
+    const bool finite = bits < kInfinityBits;
+    const float absmax = finite ? std::bit_cast<float>(bits) : 0.0f;
+    scales[r] = finite ? quantize_scale(absmax) : std::numeric_limits<float>::quiet_NaN();
+    const __m512 factor = _mm512_set1_ps(quantize_factor(absmax));
+    // A row that is not finite is prepared as zeros: masking all lanes of it does that.
+    const int64_t n = finite ? from.in_features : 0;
+    std::byte* line = to + r * kLineBytes;
+    for (int64_t k = 0; k < from.k_padded; k += Format::kPerLine, line += line_stride) {
+      _mm512_store_si512(line, Format::line(x, n, k, factor));
+    }
+  }
+}
+
+}  // namespace
+
+void prepare_f32(const PrepareRows& from, std::byte* to, float*) {
+  const int64_t line_stride = from.row_block * kLineBytes;
+  for (int64_t r = 0; r < from.rows; ++r) {
+    const float* x = from.x + r * from.ldx;
+    std::byte* line = to + r * kLineBytes;
+    for (int64_t k = 0; k < from.k_padded; k += kLanes, line += line_stride) {
+      _mm512_store_ps(line, load(x, from.in_features, k));
+    }
+  }
+}
+
+void prepare_int8(const PrepareRows& from, std::byte* to, float* scales) {
+  quantize<AsInt8>(from, to, scales);
+}
+void prepare_uint8(const PrepareRows& from, std::byte* to, float* scales) {
+  quantize<AsUint8>(from, to, scales);
+}
+void prepare_int16(const PrepareRows& from, std::byte* to, float* scales) {
+  quantize<AsInt16>(from, to, scales);
+}
+
+}  // namespace fettle::avx512
