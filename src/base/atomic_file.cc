@@ -28,15 +28,19 @@ void require_replaceable(const std::filesystem::path& path) {
 
 AtomicFile::AtomicFile(std::filesystem::path path) : path_(std::move(path)) {
   require_replaceable(path_);
-  do {
+  remove_abandoned(path_);
+  while (true) {
     temporary_ = temporary_sibling(path_);
     fd_ = os().open(temporary_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0666);
-  } while (fd_ < 0 && (errno == EEXIST || errno == EINTR));
-  if (fd_ < 0) {
-    const int error = errno;
-    temporary_.clear();
-    io_error_from(path_.string(), "cannot create", error);
+    if (fd_ >= 0 && claim_temporary(fd_)) return;
+    if (fd_ >= 0)
+      os().close(std::exchange(fd_, -1));
+    else if (errno != EEXIST && errno != EINTR)
+      break;
   }
+  const int error = errno;
+  temporary_.clear();
+  io_error_from(path_.string(), "cannot create", error);
 }
 
 AtomicFile::~AtomicFile() {

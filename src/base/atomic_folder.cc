@@ -1,4 +1,6 @@
+#include <fcntl.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <cerrno>
 #include <system_error>
@@ -64,7 +66,7 @@ void remove_quietly(const fs::path& path) {
 // Puts `fresh` in the place of `target`, which exists; what stood there is at the returned path afterwards.
 fs::path swap_in(const fs::path& fresh, const fs::path& target) {
   if (os().exchange(fresh.c_str(), target.c_str()) == 0) return fresh;
-  const fs::path aside = temporary_sibling(target);
+  const fs::path aside = aside_sibling(target);
   if (os().rename(target.c_str(), aside.c_str()) != 0) io_error_from(target.string(), "cannot move aside", errno);
   if (os().rename(fresh.c_str(), target.c_str()) == 0) return aside;
   const int error = errno;
@@ -78,16 +80,34 @@ fs::path swap_in(const fs::path& fresh, const fs::path& target) {
 
 AtomicFolder::AtomicFolder(fs::path target, bool replace) : target_(normalized(target)), replace_(replace) {
   require_target_free(target_, replace_);
-  fs::path fresh = temporary_sibling(target_);
-  while (::mkdir(fresh.c_str(), 0777) != 0) {
-    if (errno != EEXIST) io_error_from(target_.string(), "cannot create", errno);
-    fresh = temporary_sibling(target_);
+  remove_abandoned(target_);
+  while (true) {
+    const fs::path fresh = temporary_sibling(target_);
+    if (::mkdir(fresh.c_str(), 0777) != 0) {
+      if (errno == EEXIST) continue;
+      io_error_from(target_.string(), "cannot create", errno);
+    }
+    claim_fd_ = ::open(fresh.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+    if (claim_fd_ >= 0 && claim_temporary(claim_fd_)) {
+      temporary_ = fresh;
+      return;
+    }
+    const int error = errno;
+    if (claim_fd_ < 0 && error != ENOENT) {
+      remove_quietly(fresh);
+      io_error_from(target_.string(), "cannot create", error);
+    }
+    release_claim();
   }
-  temporary_ = fresh;
+}
+
+void AtomicFolder::release_claim() {
+  if (claim_fd_ >= 0) ::close(std::exchange(claim_fd_, -1));
 }
 
 AtomicFolder::~AtomicFolder() {
   if (!temporary_.empty()) remove_quietly(temporary_);
+  release_claim();
 }
 
 void AtomicFolder::commit() {
@@ -105,6 +125,7 @@ void AtomicFolder::commit() {
     io_error_from(target_.string(), "cannot rename the finished folder", errno);
   }
   temporary_.clear();
+  release_claim();
   sync_folder(folder_of(target_));
   if (!old.empty()) remove_quietly(old);
 }

@@ -76,9 +76,12 @@ class AtomicFolder {
   void commit();
 
  private:
+  void release_claim();
+
   std::filesystem::path target_;
   std::filesystem::path temporary_;
   bool replace_;
+  int claim_fd_ = -1;  // held open while the temporary folder is in use
 };
 
 // Bytes of a file, or of all regular files below a folder.

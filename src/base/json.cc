@@ -10,26 +10,10 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "base/printable.h"
 
 namespace fettle {
 namespace {
-
-constexpr size_t kMaxQuotedBytes = 160;
-
-// Text from a file, fit for one line on a terminal.
-std::string printable(std::string_view text) {
-  std::string out;
-  for (const char c : text.substr(0, kMaxQuotedBytes)) {
-    const auto byte = static_cast<unsigned char>(c);
-    if (byte >= 0x20 && byte < 0x7f) {
-      out += c;
-    } else {
-      out += fmt::format("\\x{:02x}", byte);
-    }
-  }
-  if (text.size() > kMaxQuotedBytes) out += "...";
-  return out;
-}
 
 // Reads characters and leaves behind how far the lexer has come.
 class CountingIterator {
@@ -141,6 +125,7 @@ class Builder : public nlohmann::json_sax<Json> {
 
   template <typename T>
   bool add(T&& value) {
+    if (++n_values_ > limits_.n_values) refuse(byte(), fmt::format("more than {} values", limits_.n_values));
     if (open_.empty()) {
       root_ = Json(std::forward<T>(value));
     } else if (open_.back().is_object) {
@@ -172,56 +157,10 @@ class Builder : public nlohmann::json_sax<Json> {
   std::string_view where_;
   const JsonLimits& limits_;
   const char* seen_;
+  int64_t n_values_ = 0;
   std::vector<OpenValue> open_;
   Json root_;
 };
-
-// nullptr when the key is absent.
-const Json* find(const Json& object, std::string_view key, std::string_view where) {
-  if (!object.is_object()) bad_input(std::string(where), "not a JSON object");
-  for (const auto& [name, value] : object.get_ref<const Json::object_t&>()) {
-    if (name == key) return &value;
-  }
-  return nullptr;
-}
-
-const Json& require(const Json& object, std::string_view key, std::string_view where) {
-  const Json* value = find(object, key, where);
-  if (value == nullptr) bad_input(std::string(where), fmt::format("\"{}\" is missing", key));
-  return *value;
-}
-
-const Json* find_set(const Json& object, std::string_view key, std::string_view where) {
-  const Json* value = find(object, key, where);
-  return value == nullptr || value->is_null() ? nullptr : value;
-}
-
-[[noreturn]] void refuse_value(const Json& value, std::string_view key, std::string_view wanted,
-                               std::string_view where) {
-  std::string shown = value.is_structured() ? (value.is_array() ? "an array" : "an object")
-                                            : printable(value.dump(-1, ' ', false, Json::error_handler_t::replace));
-  bad_input(std::string(where), fmt::format("\"{}\" is {}, not {}", key, shown, wanted));
-}
-
-int64_t as_int(const Json& value, std::string_view key, int64_t min, int64_t max, std::string_view where) {
-  if (!value.is_number_integer()) refuse_value(value, key, "an integer", where);
-  const bool too_big = value.is_number_unsigned() && value.get<uint64_t>() > static_cast<uint64_t>(INT64_MAX);
-  const int64_t number = too_big ? INT64_MAX : value.get<int64_t>();
-  if (too_big || number < min || number > max) {
-    refuse_value(value, key, fmt::format("between {} and {}", min, max), where);
-  }
-  return number;
-}
-
-double as_number(const Json& value, std::string_view key, std::string_view where) {
-  if (!value.is_number()) refuse_value(value, key, "a number", where);
-  return value.get<double>();
-}
-
-std::string as_string(const Json& value, std::string_view key, std::string_view where) {
-  if (!value.is_string()) refuse_value(value, key, "a string", where);
-  return value.get<std::string>();
-}
 
 }  // namespace
 
@@ -249,42 +188,6 @@ void write_json(const std::filesystem::path& path, const Json& value) {
     failed(path.string(), fmt::format("cannot be written as JSON: {}", printable(error.what())));
   }
   write_file(path, text + "\n");
-}
-
-int64_t json_int(const Json& object, std::string_view key, int64_t min, int64_t max, std::string_view where) {
-  return as_int(require(object, key, where), key, min, max, where);
-}
-
-double json_number(const Json& object, std::string_view key, std::string_view where) {
-  return as_number(require(object, key, where), key, where);
-}
-
-std::string json_string(const Json& object, std::string_view key, std::string_view where) {
-  return as_string(require(object, key, where), key, where);
-}
-
-int64_t json_int_or(const Json& object, std::string_view key, int64_t fallback, int64_t min, int64_t max,
-                    std::string_view where) {
-  const Json* value = find_set(object, key, where);
-  return value == nullptr ? fallback : as_int(*value, key, min, max, where);
-}
-
-double json_number_or(const Json& object, std::string_view key, double fallback, std::string_view where) {
-  const Json* value = find_set(object, key, where);
-  return value == nullptr ? fallback : as_number(*value, key, where);
-}
-
-std::string json_string_or(const Json& object, std::string_view key, std::string_view fallback,
-                           std::string_view where) {
-  const Json* value = find_set(object, key, where);
-  return value == nullptr ? std::string(fallback) : as_string(*value, key, where);
-}
-
-bool json_bool_or(const Json& object, std::string_view key, bool fallback, std::string_view where) {
-  const Json* value = find_set(object, key, where);
-  if (value == nullptr) return fallback;
-  if (!value->is_boolean()) refuse_value(*value, key, "true or false", where);
-  return value->get<bool>();
 }
 
 }  // namespace fettle

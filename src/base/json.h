@@ -15,10 +15,11 @@ using Json = nlohmann::ordered_json;
 struct JsonLimits {
   int64_t size_bytes = int64_t{256} << 20;
   int depth = 64;
+  int64_t n_values = int64_t{1} << 24;  // a value takes tens of bytes in memory but only two in the text
 };
 
-// Refuses (kBadInput, naming `where` and the byte): text longer or nested deeper than the limits, duplicate keys,
-// invalid UTF-8, numbers out of range, anything after the value.
+// Refuses (kBadInput, naming `where` and the byte): text longer, of more values or nested deeper than the limits,
+// duplicate keys, invalid UTF-8, numbers out of range, anything after the value.
 Json parse_json(std::string_view text, std::string_view where, const JsonLimits& limits = {});
 Json read_json(const std::filesystem::path& path, const JsonLimits& limits = {});
 // Two-space indentation and a final newline, written atomically.
