@@ -27,7 +27,11 @@ struct Dataset {
 };
 
 // Order of the label ids of a data set that brings none itself.
-enum class LabelOrder : uint8_t { kSorted, kFirstSeen, kHuggingFace /* clinc_oos: its published id order; only CLINC150 */ };
+enum class LabelOrder : uint8_t {
+  kSorted,
+  kFirstSeen,
+  kHuggingFace /* clinc_oos: its published id order; only CLINC150 */
+};
 
 struct DataOptions {
   std::string text_column = "text";
@@ -41,9 +45,10 @@ struct DataOptions {
   std::vector<std::string> labels;
 };
 
-// `spec` is a path to .jsonl, .json (array or CLINC150), .csv, .tsv or .txt (one unlabelled text a line), with `#split` for CLINC150
-// ("data_full.json#test"). Errors: kIo when it cannot be read; kBadInput naming file and row for malformed rows, missing columns, unknown
-// labels, invalid UTF-8 and empty data.
+// `spec` is a path to .jsonl, .json (array or CLINC150), .csv, .tsv or .txt (one unlabelled text a line), with `#split`
+// for CLINC150
+// ("data_full.json#test"). Errors: kIo when it cannot be read; kBadInput naming file and row for malformed rows,
+// missing columns, unknown labels, invalid UTF-8 and empty data.
 Dataset load_dataset(std::string_view spec, const DataOptions& options = {});
 
 // The label list that the examples of `spec` use, in the order asked for.

@@ -39,14 +39,21 @@ struct TrainOptions {
   int n_threads = 0;
   std::string isa;
 
-  // Masked-language modelling.
+  // Masked-language modelling. A batch holds up to batch_size · max_length tokens.
   double mask_probability = 0.15;
+  // Joins consecutive texts with [SEP] up to max_length; an empty text ends a document, which is never joined across.
+  // Otherwise each text is a sequence of its own.
+  bool join_texts = true;
+  // Share of joined sequences that are cut shorter, so that short inputs are seen too.
+  double short_sequence_ratio = 0.15;
 
-  // Distillation: loss = alpha · CE + (1 - alpha) · T² · KL (techniques B1-B4). Unlabelled examples have the second term only.
+  // Distillation: loss = alpha · CE + (1 - alpha) · T² · KL (techniques B1-B4). Unlabelled examples have the second
+  // term only.
   double alpha = 0.5;
   double temperature = 2.0;
 
-  // Checkpoints: written every `checkpoint_every` steps (0: at each epoch's end) into checkpoint_folder when that is not empty.
+  // Checkpoints: written every `checkpoint_every` steps (0: at each epoch's end) into checkpoint_folder when that is
+  // not empty.
   std::filesystem::path checkpoint_folder;
   int64_t checkpoint_every = 0;
   bool resume = false;  // continue from checkpoint_folder to the bytes that an uninterrupted run would have given
@@ -54,9 +61,18 @@ struct TrainOptions {
 
 struct EpochRecord {
   double epoch = 0;
-  double loss = 0;      // mean over the epoch's steps
-  double accuracy = -1; // on the evaluation data, -1 without
+  double loss = 0;  // mean over the epoch's steps
+  // On the evaluation data, -1 without. Masked-language modelling: share of masked tokens found, over some training
+  // steps of the epoch (their masks and, in the first epoch, their texts are new to the model).
+  double accuracy = -1;
   double seconds = 0;
+};
+
+// The loss curve: means over a hundredth of the run each.
+struct CurvePoint {
+  int64_t step = 0;  // last step of the interval
+  double loss = 0;
+  double accuracy = -1;  // masked-language modelling only
 };
 
 struct TrainResult {
@@ -67,20 +83,22 @@ struct TrainResult {
   double samples_per_s = 0;
   double accuracy = -1;  // of the weights kept
   std::vector<EpochRecord> epochs;
+  std::vector<CurvePoint> curve;
   bool stopped_early = false;
 };
 
 // Each trains `model` in place (its parameters become dense f32) and adds a step to its manifest. Errors: kInterrupted
-// after writing a checkpoint (when a folder is given) on Ctrl-C; kBadInput for empty data or labels that the model does not have;
-// kFailed when the loss is not finite.
+// after writing a checkpoint (when a folder is given) on Ctrl-C; kBadInput for empty data or labels that the model does
+// not have; kFailed when the loss is not finite.
 TrainResult train_classifier(Model& model, const Dataset& train, const Dataset* eval, const TrainOptions& options);
 TrainResult pretrain_masked_lm(Model& model, const std::vector<std::string>& texts, const TrainOptions& options);
 // Teacher logits are computed once (averaged over teachers) and cached in memory.
 TrainResult distill(Model& student, const std::vector<std::shared_ptr<const Model>>& teachers, const Dataset& train,
                     const Dataset* eval, const TrainOptions& options);
 
-// Students by rule. "layers=0,2,4" copies those layers, embeddings and head of the teacher; "hidden=128" besides (or alone) narrows the model:
-// weights are projected on the leading principal directions of the teacher's embeddings. "vocab=…" is not known here.
+// Students by rule. "layers=0,2,4" copies those layers, embeddings and head of the teacher; "hidden=128" besides (or
+// alone) narrows the model: weights are projected on the leading principal directions of the teacher's embeddings.
+// "vocab=…" is not known here.
 Model make_student(const Model& teacher, std::string_view rule, uint64_t seed);
 
 }  // namespace fettle

@@ -1,0 +1,188 @@
+#include "train/classify.h"
+
+#include <algorithm>
+#include <cstring>
+#include <unordered_map>
+
+#include "base/cancel.h"
+#include "base/error.h"
+#include "train/digest.h"
+
+namespace fettle {
+namespace {
+
+constexpr int64_t kEvaluationBatch = 256;
+
+std::vector<int32_t> label_map(const Model& model, const Dataset& data) {
+  std::unordered_map<std::string, int32_t> ids;
+  for (size_t i = 0; i < model.config.labels.size(); ++i) ids[model.config.labels[i]] = static_cast<int32_t>(i);
+  std::vector<int32_t> map;
+  for (const std::string& label : data.labels) {
+    const auto found = ids.find(label);
+    map.push_back(found == ids.end() ? kUnlabelled : found->second);
+  }
+  return map;
+}
+
+}  // namespace
+
+ClassificationData prepare(const Model& model, const Dataset& data, int64_t max_length) {
+  const std::string where = data.source.empty() ? "data" : data.source;
+  if (!model.tokenizer) usage_error("model", "has no tokenizer");
+  if (model.config.labels.empty()) bad_input("model", "has no classification head");
+  if (data.examples.empty()) bad_input(where, "holds no examples");
+  const std::vector<int32_t> map = label_map(model, data);
+  ClassificationData result;
+  Digest digest;
+  for (size_t i = 0; i < data.examples.size(); ++i) {
+    const Example& example = data.examples[i];
+    int32_t label = kUnlabelled;
+    if (example.label != kUnlabelled) {
+      if (example.label < 0 || static_cast<size_t>(example.label) >= map.size()) {
+        bad_input(where, "example " + std::to_string(i + 1) + " has a label outside the data set's list");
+      }
+      label = map[example.label];
+      if (label == kUnlabelled) {
+        bad_input(where, "the model does not have the label '" + data.labels[example.label] + "' (example " +
+                             std::to_string(i + 1) + ")");
+      }
+    }
+    result.labels.push_back(label);
+    digest.add(example.text);
+    digest.add(example.text_pair);
+    digest.add(int64_t{label});
+  }
+  result.digest = digest.hex();
+  result.texts = tokenize(data, *model.tokenizer, std::min(max_length, model.config.max_positions));
+  return result;
+}
+
+LogitsRunner::LogitsRunner(const Model& model, const TrainOptions& options, Machine& machine)
+    : graph_(build_graph(model.config, {.head = GraphOptions::Head::kClassifier})),
+      executor_(
+          graph_, [&model](std::string_view name) -> const EncodedTensor& { return model.parameters.get(name); },
+          ExecutorOptions{.pool = &machine.pool,
+                          .table = &machine.table,
+                          .precision = options.precision,
+                          .pack_parameters = false}),
+      n_labels_(model.config.n_labels()) {}
+
+Tensor LogitsRunner::run(const TokenizedTexts& texts, int64_t batch_size) {
+  Tensor result(DType::kF32, {texts.size(), n_labels_});
+  float* out = result.mutable_data<float>();
+  const BatchPlan plan = evaluation_batches(texts.lengths(), batch_size);
+  RaggedBatch tokens;
+  MicroBatch batch;
+  for (int64_t b = 0; b < plan.n_batches(); ++b) {
+    throw_if_cancelled();
+    tokens.clear();
+    for (int32_t i : plan.batch(b)) texts.append_to(tokens, i);
+    bind_tokens(tokens, batch);
+    for (const auto& [name, value] : batch.inputs) executor_.set_input(name, value);
+    executor_.run();
+    const Tensor logits = executor_.output("logits");
+    const float* row = logits.data<float>();
+    for (int32_t i : plan.batch(b)) {
+      std::memcpy(out + i * n_labels_, row, static_cast<size_t>(n_labels_) * sizeof(float));
+      row += n_labels_;
+    }
+  }
+  return result;
+}
+
+double LogitsRunner::accuracy(const ClassificationData& data, int64_t batch_size) {
+  const Tensor logits = run(data.texts, batch_size);
+  int64_t right = 0;
+  int64_t labelled = 0;
+  for (int64_t i = 0; i < data.size(); ++i) {
+    if (data.labels[i] == kUnlabelled) continue;
+    const float* row = logits.data<float>() + i * n_labels_;
+    right += std::max_element(row, row + n_labels_) - row == data.labels[i];
+    ++labelled;
+  }
+  return labelled == 0 ? -1.0 : static_cast<double>(right) / static_cast<double>(labelled);
+}
+
+ClassifierObjective::ClassifierObjective(const Model& model, ClassificationData train,
+                                         std::optional<ClassificationData> eval, const TrainOptions& options,
+                                         Machine& machine, std::optional<DistillationTerm> distillation)
+    : model_(model),
+      train_(std::move(train)),
+      eval_(std::move(eval)),
+      options_(options),
+      machine_(machine),
+      distillation_(std::move(distillation)),
+      lengths_(train_.texts.lengths()) {}
+
+std::string ClassifierObjective::data_digest() const {
+  Digest digest;
+  digest.add(train_.digest);
+  digest.add(eval_ ? eval_->digest : "");
+  if (distillation_) {
+    const Tensor& logits = distillation_->teacher_logits;
+    digest.add(std::string_view(static_cast<const char*>(logits.raw()), static_cast<size_t>(logits.size_bytes())));
+  }
+  return digest.hex();
+}
+
+Graph ClassifierObjective::build_loss_graph() const {
+  Graph graph = build_graph(with_dropout(model_.config, options_.dropout),
+                            {.head = GraphOptions::Head::kClassifier, .training = true});
+  const ValueId logits = graph.find("logits");
+  const Dim batch = graph.symbol("batch");
+  const ValueId labels = graph.add_input("labels", {DType::kI32, {batch}});
+  ValueId loss = graph.add_nodes("softmax_cross_entropy", {logits, labels},
+                                 {{"label_smoothing", options_.label_smoothing}}, "cross_entropy")[0];
+  if (distillation_ && distillation_->alpha < 1) {
+    const Dim classes = Graph::constant_dim(model_.config.n_labels());
+    const ValueId teacher = graph.add_input("teacher_logits", {DType::kF32, {batch, classes}});
+    const ValueId divergence = graph.node("distillation_loss", {logits, teacher},
+                                          {{"temperature", distillation_->temperature}}, "distillation");
+    const ValueId hard = graph.node("scale", {loss}, {{"factor", distillation_->alpha}}, "alpha");
+    const ValueId soft = graph.node("scale", {divergence}, {{"factor", 1 - distillation_->alpha}}, "one_minus_alpha");
+    loss = graph.node("add", {hard, soft}, {}, "loss");
+  }
+  graph.add_output("loss", loss);
+  return graph;
+}
+
+int64_t ClassifierObjective::n_batches(int64_t) {
+  return (train_.size() + options_.batch_size - 1) / options_.batch_size;
+}
+
+void ClassifierObjective::begin_epoch(int64_t epoch) {
+  plan_ = training_batches(lengths_, {.batch_size = options_.batch_size, .seed = options_.seed, .epoch = epoch});
+}
+
+void ClassifierObjective::load(int64_t index, MicroBatch& batch) {
+  const std::span<const int32_t> examples = plan_.batch(index);
+  tokens_.clear();
+  labels_.clear();
+  int64_t labelled = 0;
+  for (int32_t i : examples) {
+    train_.texts.append_to(tokens_, i);
+    labels_.push_back(train_.labels[i]);
+    labelled += train_.labels[i] != kUnlabelled;
+  }
+  bind_tokens(tokens_, batch);
+  batch.inputs.emplace_back("labels", view_i32(labels_));
+  batch.weight = static_cast<double>(distillation_ ? static_cast<int64_t>(examples.size()) : labelled);
+  if (!distillation_) return;
+  const Tensor& all = distillation_->teacher_logits;
+  const int64_t width = all.dim(1);
+  Tensor rows(DType::kF32, {static_cast<int64_t>(examples.size()), width});
+  float* out = rows.mutable_data<float>();
+  for (int32_t i : examples) {
+    std::memcpy(out, all.data<float>() + i * width, static_cast<size_t>(width) * sizeof(float));
+    out += width;
+  }
+  batch.inputs.emplace_back("teacher_logits", std::move(rows));
+}
+
+double ClassifierObjective::evaluate() {
+  if (!eval_) return -1;
+  if (!runner_) runner_ = std::make_unique<LogitsRunner>(model_, options_, machine_);
+  return runner_->accuracy(*eval_, kEvaluationBatch);
+}
+
+}  // namespace fettle

@@ -1,0 +1,76 @@
+// Training of classifiers: hard labels, and a teacher's logits beside or instead of them.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "data/batching.h"
+#include "data/tokenized.h"
+#include "model/model.h"
+#include "train/loop.h"
+
+namespace fettle {
+
+// Texts as tokens, with labels as ids of the model.
+struct ClassificationData {
+  TokenizedTexts texts;
+  std::vector<int32_t> labels;  // [n], kUnlabelled where there is none
+  std::string digest;
+
+  int64_t size() const { return static_cast<int64_t>(labels.size()); }
+};
+
+// Labels are matched by name. kBadInput for empty data and for a label that the model does not have.
+ClassificationData prepare(const Model& model, const Dataset& data, int64_t max_length);
+
+// Logits of a model as it is now, in the order of the data; built once, used after every epoch.
+class LogitsRunner {
+ public:
+  LogitsRunner(const Model& model, const TrainOptions& options, Machine& machine);
+  Tensor run(const TokenizedTexts& texts, int64_t batch_size);  // [n, n_labels]
+  double accuracy(const ClassificationData& data, int64_t batch_size);
+
+ private:
+  Graph graph_;
+  Executor executor_;
+  int64_t n_labels_;
+};
+
+struct DistillationTerm {
+  Tensor teacher_logits;  // [n, n_labels], in the order of the training data
+  double alpha = 0.5;
+  double temperature = 2;
+};
+
+// loss = CE, or alpha · CE + (1 - alpha) · T² · KL. CE is the mean over the labelled rows of a micro batch, KL over all
+// its rows.
+class ClassifierObjective : public Objective {
+ public:
+  ClassifierObjective(const Model& model, ClassificationData train, std::optional<ClassificationData> eval,
+                      const TrainOptions& options, Machine& machine, std::optional<DistillationTerm> distillation = {});
+
+  std::string_view verb() const override { return distillation_ ? "distill" : "train"; }
+  std::string data_digest() const override;
+  Graph build_loss_graph() const override;
+  int64_t n_batches(int64_t epoch) override;
+  void begin_epoch(int64_t epoch) override;
+  void load(int64_t index, MicroBatch& batch) override;
+  double evaluate() override;
+
+ private:
+  const Model& model_;
+  ClassificationData train_;
+  std::optional<ClassificationData> eval_;
+  const TrainOptions& options_;
+  Machine& machine_;
+  std::optional<DistillationTerm> distillation_;
+  std::vector<int32_t> lengths_;
+  std::unique_ptr<LogitsRunner> runner_;
+  BatchPlan plan_;
+  RaggedBatch tokens_;
+  std::vector<int32_t> labels_;
+};
+
+}  // namespace fettle

@@ -1,0 +1,95 @@
+#include "train/optimizer.h"
+
+#include <algorithm>
+#include <cmath>
+
+namespace fettle {
+namespace {
+
+constexpr int64_t kBlock = 32768;
+
+}  // namespace
+
+std::vector<ParameterSlot> make_slots(Model& model, std::span<const std::string> names, bool accumulate) {
+  std::vector<ParameterSlot> slots;
+  slots.reserve(names.size());
+  for (const std::string& name : names) {
+    ParameterSlot slot;
+    slot.name = name;
+    slot.weight = model.parameters.get(name).decode().clone();
+    slot.m = Tensor(DType::kF32, slot.weight.shape());
+    slot.v = Tensor(DType::kF32, slot.weight.shape());
+    if (accumulate) slot.accumulated = Tensor(DType::kF32, slot.weight.shape());
+    slot.decay = slot.weight.rank() > 1;
+    model.parameters.set(name, EncodedTensor::dense(slot.weight));
+    slots.push_back(std::move(slot));
+  }
+  return slots;
+}
+
+Optimizer::Optimizer(std::vector<ParameterSlot>& slots, const TrainOptions& options, const KernelTable& table,
+                     ThreadPool& pool)
+    : slots_(slots), options_(options), table_(table), pool_(pool) {
+  for (size_t s = 0; s < slots.size(); ++s) {
+    for (int64_t begin = 0; begin < slots[s].size(); begin += kBlock) {
+      blocks_.push_back({static_cast<int32_t>(s), begin, std::min(begin + kBlock, slots[s].size())});
+    }
+  }
+  partial_.resize(blocks_.size());
+}
+
+void Optimizer::accumulate(std::span<const float* const> gradients, double weight, bool first) {
+  const float factor = static_cast<float>(weight);
+  pool_.parallel_for(static_cast<int64_t>(blocks_.size()), [&](int64_t b, int) {
+    const Block& block = blocks_[b];
+    float* sum = slots_[block.slot].accumulated.mutable_data<float>();
+    const float* gradient = gradients[block.slot];
+    for (int64_t i = block.begin; i < block.end; ++i) sum[i] = (first ? 0.0f : sum[i]) + factor * gradient[i];
+  });
+}
+
+std::vector<const float*> Optimizer::accumulated() const {
+  std::vector<const float*> result;
+  for (const ParameterSlot& slot : slots_) result.push_back(slot.accumulated.data<float>());
+  return result;
+}
+
+double Optimizer::global_norm(std::span<const float* const> gradients) {
+  pool_.parallel_for(static_cast<int64_t>(blocks_.size()), [&](int64_t b, int) {
+    const Block& block = blocks_[b];
+    partial_[b] = table_.sum_of_squares(gradients[block.slot] + block.begin, block.end - block.begin);
+  });
+  double sum = 0;
+  for (double part : partial_) sum += part;
+  return std::sqrt(sum);
+}
+
+double Optimizer::step(std::span<const float* const> gradients, double scale, double learning_rate, int64_t time) {
+  const double norm = global_norm(gradients) * scale;
+  if (!std::isfinite(norm)) return norm;
+  const double limit = options_.max_grad_norm;
+  // PyTorch's clip_grad_norm_ divides by norm + 1e-6.
+  const double clip = limit > 0 ? std::min(1.0, limit / (norm + 1e-6)) : 1.0;
+  AdamwStep common;
+  common.lr = static_cast<float>(learning_rate);
+  common.beta1 = static_cast<float>(options_.beta1);
+  common.beta2 = static_cast<float>(options_.beta2);
+  common.eps = static_cast<float>(options_.adam_eps);
+  common.bias1 = static_cast<float>(1.0 - std::pow(options_.beta1, static_cast<double>(time)));
+  common.bias2 = static_cast<float>(1.0 - std::pow(options_.beta2, static_cast<double>(time)));
+  common.grad_scale = static_cast<float>(scale * clip);
+  pool_.parallel_for(static_cast<int64_t>(blocks_.size()), [&](int64_t b, int) {
+    const Block& block = blocks_[b];
+    ParameterSlot& slot = slots_[block.slot];
+    AdamwStep update = common;
+    update.weight = slot.weight.mutable_data<float>();
+    update.grad = gradients[block.slot];
+    update.m = slot.m.mutable_data<float>();
+    update.v = slot.v.mutable_data<float>();
+    update.weight_decay = slot.decay ? static_cast<float>(options_.weight_decay) : 0.0f;
+    table_.adamw(update, block.begin, block.end);
+  });
+  return norm;
+}
+
+}  // namespace fettle

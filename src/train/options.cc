@@ -1,0 +1,91 @@
+#include <cmath>
+
+#include "base/error.h"
+#include "train/loop.h"
+
+namespace fettle {
+namespace {
+
+const char* schedule_name(Schedule schedule) {
+  switch (schedule) {
+    case Schedule::kConstant:
+      return "constant";
+    case Schedule::kLinear:
+      return "linear";
+    case Schedule::kCosine:
+      return "cosine";
+  }
+  return "?";
+}
+
+void require(bool good, const char* option, const char* rule) {
+  if (!good) usage_error(option, std::string("must be ") + rule);
+}
+
+}  // namespace
+
+void check_options(const TrainOptions& o) {
+  require(std::isfinite(o.epochs) && o.epochs > 0, "epochs", "above 0");
+  require(o.max_steps >= 0, "max_steps", "0 or more");
+  require(o.batch_size >= 1, "batch_size", "1 or more");
+  require(o.gradient_accumulation >= 1, "gradient_accumulation", "1 or more");
+  require(std::isfinite(o.learning_rate) && o.learning_rate >= 0, "learning_rate", "0 or more");
+  require(std::isfinite(o.weight_decay) && o.weight_decay >= 0, "weight_decay", "0 or more");
+  require(o.beta1 >= 0 && o.beta1 < 1, "beta1", "in [0, 1)");
+  require(o.beta2 >= 0 && o.beta2 < 1, "beta2", "in [0, 1)");
+  require(o.adam_eps > 0, "adam_eps", "above 0");
+  require(std::isfinite(o.max_grad_norm) && o.max_grad_norm >= 0, "max_grad_norm", "0 or more");
+  require(o.warmup_ratio >= 0 && o.warmup_ratio <= 1, "warmup_ratio", "in [0, 1]");
+  require(o.label_smoothing >= 0 && o.label_smoothing < 1, "label_smoothing", "in [0, 1)");
+  require(o.dropout < 1, "dropout", "below 1");
+  require(o.max_length >= 4, "max_length", "4 or more");
+  require(o.mask_probability > 0 && o.mask_probability < 1, "mask_probability", "in (0, 1)");
+  require(o.alpha >= 0 && o.alpha <= 1, "alpha", "in [0, 1]");
+  require(std::isfinite(o.temperature) && o.temperature > 0, "temperature", "above 0");
+  require(o.checkpoint_every >= 0, "checkpoint_every", "0 or more");
+  require(o.early_stopping_patience >= 0, "early_stopping_patience", "0 or more");
+  require(o.short_sequence_ratio >= 0 && o.short_sequence_ratio <= 1, "short_sequence_ratio", "in [0, 1]");
+}
+
+Json options_to_json(const TrainOptions& o) {
+  return {{"epochs", o.epochs},
+          {"max_steps", o.max_steps},
+          {"batch_size", o.batch_size},
+          {"gradient_accumulation", o.gradient_accumulation},
+          {"learning_rate", o.learning_rate},
+          {"weight_decay", o.weight_decay},
+          {"beta1", o.beta1},
+          {"beta2", o.beta2},
+          {"adam_eps", o.adam_eps},
+          {"max_grad_norm", o.max_grad_norm},
+          {"schedule", schedule_name(o.schedule)},
+          {"warmup_ratio", o.warmup_ratio},
+          {"label_smoothing", o.label_smoothing},
+          {"dropout", o.dropout},
+          {"max_length", o.max_length},
+          {"early_stopping_patience", o.early_stopping_patience},
+          {"keep_best", o.keep_best},
+          {"precision", o.precision == Precision::kBF16 ? "bf16" : "f32"},
+          {"seed", o.seed},
+          {"mask_probability", o.mask_probability},
+          {"join_texts", o.join_texts},
+          {"short_sequence_ratio", o.short_sequence_ratio},
+          {"alpha", o.alpha},
+          {"temperature", o.temperature}};
+}
+
+void record_training(Model& model, const Objective& objective, const TrainOptions& options, const TrainResult& result) {
+  if (!model.manifest.is_object()) model.manifest = Json::object();
+  Json& steps = model.manifest["steps"];
+  if (!steps.is_array()) steps = Json::array();
+  // No times: the same run gives the same bytes.
+  steps.push_back({{"verb", objective.verb()},
+                   {"options", options_to_json(options)},
+                   {"seed", options.seed},
+                   {"data_sha256", objective.data_digest()},
+                   {"steps", result.steps},
+                   {"samples", result.samples},
+                   {"tokens", result.tokens}});
+}
+
+}  // namespace fettle

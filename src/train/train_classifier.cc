@@ -1,0 +1,26 @@
+#include <algorithm>
+#include <optional>
+
+#include "base/error.h"
+#include "train/classify.h"
+
+namespace fettle {
+
+TrainResult train_classifier(Model& model, const Dataset& train, const Dataset* eval, const TrainOptions& options) {
+  check_options(options);
+  ClassificationData data = prepare(model, train, options.max_length);
+  if (std::find(data.labels.begin(), data.labels.end(), kUnlabelled) != data.labels.end()) {
+    bad_input(train.source.empty() ? "data" : train.source, "some examples have no label",
+              "unlabelled texts need a teacher: fettle distill");
+  }
+  std::optional<ClassificationData> evaluation;
+  if (eval != nullptr) evaluation = prepare(model, *eval, options.max_length);
+  Machine machine(options);
+  ClassifierObjective objective(model, std::move(data), std::move(evaluation), options, machine);
+  Trainer trainer(model, objective, options, machine);
+  TrainResult result = trainer.run();
+  record_training(model, objective, options, result);
+  return result;
+}
+
+}  // namespace fettle
