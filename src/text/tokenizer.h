@@ -26,6 +26,7 @@ struct WordPieceOptions {
   std::string sep_token = "[SEP]";
   std::string pad_token = "[PAD]";
   std::string mask_token = "[MASK]";
+  std::optional<int> model_max_length;  // for tokenizer_config.json: the longest input that the model takes
 
   bool strips_accents() const { return strip_accents.value_or(lowercase); }
 };

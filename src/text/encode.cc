@@ -1,0 +1,227 @@
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "base/error.h"
+#include "text/normalized_text.h"
+#include "text/tokenizer_impl.h"
+#include "text/unicode.h"
+
+namespace fettle {
+namespace {
+
+using Kind = TemplateItem::Kind;
+constexpr int64_t kNoLimit = std::numeric_limits<int32_t>::max();
+
+// Keeps `limit` of the elements from `begin` on: the first ones, or the last ones.
+template <typename T>
+void truncate(std::vector<T>& items, size_t begin, int64_t limit, bool left) {
+  const int64_t excess = std::ssize(items) - static_cast<int64_t>(begin) - limit;
+  if (excess <= 0) return;
+  const auto first = items.begin() + static_cast<std::ptrdiff_t>(begin);
+  if (left) {
+    items.erase(first, first + excess);
+  } else {
+    items.resize(items.size() - static_cast<size_t>(excess));
+  }
+}
+
+int32_t count_chars(std::string_view text) {
+  return static_cast<int32_t>(
+      std::count_if(text.begin(), text.end(), [](char c) { return (static_cast<unsigned char>(c) & 0xc0) != 0x80; }));
+}
+
+}  // namespace
+
+std::pair<int64_t, int64_t> truncate_longest_first(int64_t n_first, int64_t n_second, int64_t room) {
+  if (n_first + n_second <= room) return {n_first, n_second};
+  const bool swapped = n_first > n_second;
+  int64_t shorter = std::min(n_first, n_second);
+  int64_t longer = shorter > room ? shorter : std::max(shorter, room - shorter);
+  if (shorter + longer > room) {
+    shorter = room / 2;
+    longer = shorter + room % 2;
+  }
+  return swapped ? std::pair(longer, shorter) : std::pair(shorter, longer);
+}
+
+int64_t Tokenizer::Impl::room(const EncodeOptions& options, int n_special) const {
+  if (options.max_length < 0) usage_error("max_length", fmt::format("{} is negative", options.max_length));
+  if (options.max_length == 0) return kNoLimit;
+  const int n_around = options.add_special_tokens ? n_special : 0;
+  if (options.max_length < n_around) {
+    usage_error("max_length", fmt::format("{} leaves no room for the {} special tokens", options.max_length, n_around));
+  }
+  return options.max_length - n_around;
+}
+
+void Tokenizer::Impl::append_words(std::string_view text, size_t stop_size, std::vector<int32_t>& ids) const {
+  if (ids.size() >= stop_size) return;
+  splitter.split(text, [&](const NormalizedWord& word) {
+    if (word.too_long || !vocabulary.cut(word.text, ids)) ids.push_back(unk_id);
+    return ids.size() < stop_size;
+  });
+}
+
+void Tokenizer::Impl::append_matched(std::string_view text, bool split_special, size_t stop_size,
+                                     std::vector<int32_t>& ids) const {
+  std::string repaired;
+  if (!unicode::is_valid_utf8(text)) text = repaired = unicode::replace_invalid_utf8(text);
+  for (const TextSplit& split : raw_matcher.split(text, split_special)) {
+    if (ids.size() >= stop_size) return;
+    if (split.id) {
+      ids.push_back(*split.id);
+    } else {
+      append_words(text.substr(split.begin, split.end - split.begin), stop_size, ids);
+    }
+  }
+}
+
+void Tokenizer::Impl::append_text(std::string_view text, bool split_special, int64_t limit,
+                                  std::vector<int32_t>& ids) const {
+  const size_t begin = ids.size();
+  // What is kept from the left needs no look at the rest.
+  const size_t stop_size = spec.truncate_left ? std::numeric_limits<size_t>::max() : begin + static_cast<size_t>(limit);
+  if (needs_matching(normalized_matcher, split_special)) {
+    for (const PlacedToken& token : place_text(text, split_special)) ids.push_back(token.id);
+  } else if (needs_matching(raw_matcher, split_special)) {
+    append_matched(text, split_special, stop_size, ids);
+  } else {
+    append_words(text, stop_size, ids);
+  }
+  truncate(ids, begin, limit, spec.truncate_left);
+}
+
+void Tokenizer::Impl::place_normalized(std::string_view text, int32_t first, bool split_special,
+                                       std::vector<PlacedToken>& out) const {
+  const NormalizedText normalized = normalize(text, first, spec.options);
+  const std::string utf8 = to_utf8(normalized, 0, normalized.size());
+  std::vector<int32_t> ids, ends;
+  size_t at = 0;  // of the split, in characters of `normalized`
+  for (const TextSplit& split : normalized_matcher.split(utf8, split_special)) {
+    const auto size =
+        static_cast<size_t>(count_chars(std::string_view(utf8).substr(split.begin, split.end - split.begin)));
+    const NormalizedText part(normalized.begin() + static_cast<std::ptrdiff_t>(at),
+                              normalized.begin() + static_cast<std::ptrdiff_t>(at + size));
+    at += size;
+    if (split.id) {
+      out.push_back({*split.id, part.front().begin, part.back().end});
+      continue;
+    }
+    for (const auto& [begin, end] : pre_tokenize(part)) {
+      const bool too_long = std::cmp_greater(end - begin, spec.options.max_input_chars_per_word);
+      const std::string word = to_utf8(part, begin, end);
+      ids.clear();
+      ends.clear();
+      if (too_long || !vocabulary.cut(word, ids, &ends)) {
+        out.push_back({unk_id, part[begin].begin, part[end - 1].end});
+        continue;
+      }
+      size_t from = begin, from_byte = 0;
+      for (size_t i = 0; i < ids.size(); ++i) {
+        const auto to_byte = static_cast<size_t>(ends[i]);
+        const size_t to =
+            from + static_cast<size_t>(count_chars(std::string_view(word).substr(from_byte, to_byte - from_byte)));
+        out.push_back({ids[i], part[from].begin, part[to - 1].end});
+        from = to;
+        from_byte = to_byte;
+      }
+    }
+  }
+}
+
+std::vector<PlacedToken> Tokenizer::Impl::place_text(std::string_view text, bool split_special) const {
+  if (std::cmp_greater(text.size(), std::numeric_limits<int32_t>::max())) bad_input("text", "longer than 2 GiB");
+  const std::string valid = unicode::replace_invalid_utf8(text);
+  std::vector<PlacedToken> out;
+  int32_t at = 0;
+  for (const TextSplit& split : raw_matcher.split(valid, split_special)) {
+    const std::string_view part = std::string_view(valid).substr(split.begin, split.end - split.begin);
+    const int32_t n_chars = count_chars(part);
+    if (split.id) {
+      out.push_back({*split.id, at, at + n_chars});
+    } else {
+      place_normalized(part, at, split_special, out);
+    }
+    at += n_chars;
+  }
+  return out;
+}
+
+void Tokenizer::encode(std::string_view text, int max_length, std::vector<int32_t>& ids) const {
+  encode(text, EncodeOptions{.max_length = max_length}, ids);
+}
+
+void Tokenizer::encode(std::string_view text, const EncodeOptions& options, std::vector<int32_t>& ids) const {
+  const int64_t room = impl_->room(options, impl_->n_special_single);
+  for (const TemplateItem& item : impl_->single(options)) {
+    if (item.kind == Kind::kFirst) {
+      impl_->append_text(text, options.split_special_tokens, room, ids);
+    } else {
+      ids.insert(ids.end(), item.ids.begin(), item.ids.end());
+    }
+  }
+}
+
+void Tokenizer::encode_pair(std::string_view first, std::string_view second, const EncodeOptions& options,
+                            std::vector<int32_t>& ids, std::vector<int32_t>& type_ids) const {
+  const int64_t room = impl_->room(options, impl_->n_special_pair);
+  std::vector<int32_t> bodies[2];
+  // Left alone, neither text may have more than the whole room.
+  impl_->append_text(first, options.split_special_tokens, room, bodies[0]);
+  impl_->append_text(second, options.split_special_tokens, room, bodies[1]);
+  const auto [n_first, n_second] = truncate_longest_first(std::ssize(bodies[0]), std::ssize(bodies[1]), room);
+  truncate(bodies[0], 0, n_first, impl_->spec.truncate_left);
+  truncate(bodies[1], 0, n_second, impl_->spec.truncate_left);
+  for (const TemplateItem& item : impl_->pair(options)) {
+    const std::vector<int32_t>& part = item.kind == Kind::kSpecial ? item.ids : bodies[item.kind == Kind::kSecond];
+    ids.insert(ids.end(), part.begin(), part.end());
+    type_ids.insert(type_ids.end(), part.size(), item.type_id);
+  }
+}
+
+namespace {
+
+void append(const Tokenizer& tokenizer, const PlacedToken& token, int32_t type_id, TokenEncoding& out) {
+  out.ids.push_back(token.id);
+  out.type_ids.push_back(type_id);
+  out.tokens.emplace_back(tokenizer.piece(token.id));
+  out.offsets.emplace_back(token.begin, token.end);
+}
+
+TokenEncoding assemble(const Tokenizer& tokenizer, const std::vector<TemplateItem>& items,
+                       const std::vector<PlacedToken> (&bodies)[2]) {
+  TokenEncoding out;
+  for (const TemplateItem& item : items) {
+    for (const int32_t id : item.ids) append(tokenizer, {id, 0, 0}, item.type_id, out);
+    if (item.kind == Kind::kSpecial) continue;
+    for (const PlacedToken& token : bodies[item.kind == Kind::kSecond]) append(tokenizer, token, item.type_id, out);
+  }
+  return out;
+}
+
+}  // namespace
+
+TokenEncoding Tokenizer::encode_with_offsets(std::string_view text, int max_length) const {
+  return encode_with_offsets(text, EncodeOptions{.max_length = max_length});
+}
+
+TokenEncoding Tokenizer::encode_with_offsets(std::string_view text, const EncodeOptions& options) const {
+  const int64_t room = impl_->room(options, impl_->n_special_single);
+  std::vector<PlacedToken> bodies[2] = {impl_->place_text(text, options.split_special_tokens), {}};
+  truncate(bodies[0], 0, room, impl_->spec.truncate_left);
+  return assemble(*this, impl_->single(options), bodies);
+}
+
+TokenEncoding Tokenizer::encode_pair_with_offsets(std::string_view first, std::string_view second,
+                                                  const EncodeOptions& options) const {
+  const int64_t room = impl_->room(options, impl_->n_special_pair);
+  std::vector<PlacedToken> bodies[2] = {impl_->place_text(first, options.split_special_tokens),
+                                        impl_->place_text(second, options.split_special_tokens)};
+  const auto [n_first, n_second] = truncate_longest_first(std::ssize(bodies[0]), std::ssize(bodies[1]), room);
+  truncate(bodies[0], 0, n_first, impl_->spec.truncate_left);
+  truncate(bodies[1], 0, n_second, impl_->spec.truncate_left);
+  return assemble(*this, impl_->pair(options), bodies);
+}
+
+}  // namespace fettle

@@ -1,0 +1,29 @@
+// BertNormalizer and BertPreTokenizer step by step, keeping track of where each character came from. The plain twin of
+// WordSplitter: slower, with offsets, and what WordSplitter is tested against.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "text/tokenizer.h"
+
+namespace fettle {
+
+struct NormalizedChar {
+  char32_t code = 0;
+  int32_t begin = 0, end = 0;  // code points of the source that it stands for
+};
+using NormalizedText = std::vector<NormalizedChar>;
+
+// Normalizes well-formed UTF-8 whose first code point has number `first`.
+NormalizedText normalize(std::string_view text, int32_t first, const WordPieceOptions& options);
+
+// [begin, end) of each word, punctuation marks alone and white space left out.
+std::vector<std::pair<size_t, size_t>> pre_tokenize(const NormalizedText& text);
+
+std::string to_utf8(const NormalizedText& text, size_t begin, size_t end);
+
+}  // namespace fettle

@@ -1,0 +1,131 @@
+#include <fmt/format.h>
+
+#include "text/tokenizer_spec.h"
+#include "text/vocab_json.h"
+
+namespace fettle {
+namespace {
+
+std::string name_of(const TokenizerSpec& spec, int32_t id) {
+  const auto i = static_cast<size_t>(id);
+  if (i < spec.pieces.size() && !spec.pieces[i].empty()) return spec.pieces[i];
+  for (const AddedToken& token : spec.added) {
+    if (token.id == id) return token.content;
+  }
+  return {};
+}
+
+// TemplateProcessing names each special item; an item of several ids is named by its first.
+Json template_json(const TokenizerSpec& spec, const std::vector<TemplateItem>& items, Json& specials) {
+  Json out = Json::array();
+  for (const TemplateItem& item : items) {
+    if (item.kind != TemplateItem::Kind::kSpecial) {
+      const char* id = item.kind == TemplateItem::Kind::kFirst ? "A" : "B";
+      out.push_back({{"Sequence", {{"id", id}, {"type_id", item.type_id}}}});
+      continue;
+    }
+    if (item.ids.empty()) continue;
+    const std::string name = name_of(spec, item.ids[0]);
+    Json tokens = Json::array();
+    for (const int32_t id : item.ids) tokens.push_back(name_of(spec, id));
+    specials[name] = Json{{"id", name}, {"ids", item.ids}, {"tokens", std::move(tokens)}};
+    out.push_back({{"SpecialToken", {{"id", name}, {"type_id", item.type_id}}}});
+  }
+  return out;
+}
+
+Json added_token_json(const AddedToken& token, bool with_id) {
+  Json out = Json::object();
+  if (with_id) out["id"] = token.id;
+  out["content"] = token.content;
+  out["single_word"] = token.single_word;
+  out["lstrip"] = token.lstrip;
+  out["rstrip"] = token.rstrip;
+  out["normalized"] = token.normalized;
+  out["special"] = token.special;
+  return out;
+}
+
+Json strip_accents_json(const WordPieceOptions& options) {
+  return options.strip_accents ? Json(*options.strip_accents) : Json(nullptr);
+}
+
+void add_token_names(const TokenizerSpec& spec, Json& out) {
+  const auto add = [&](const char* key, const std::string& name) {
+    for (const AddedToken& token : spec.added) {
+      if (token.content == name) out[key] = name;
+    }
+  };
+  add("cls_token", spec.options.cls_token);
+  add("mask_token", spec.options.mask_token);
+  add("pad_token", spec.options.pad_token);
+  add("sep_token", spec.options.sep_token);
+  add("unk_token", spec.options.unk_token);
+}
+
+}  // namespace
+
+std::string make_tokenizer_json(const TokenizerSpec& spec) {
+  const WordPieceOptions& options = spec.options;
+  Json specials = Json::object();
+  Json single = template_json(spec, spec.single, specials);
+  Json pair = template_json(spec, spec.pair, specials);
+  Json root;
+  root["version"] = "1.0";
+  root["truncation"] = nullptr;
+  root["padding"] = nullptr;
+  root["added_tokens"] = Json::array();
+  for (const AddedToken& token : spec.added) root["added_tokens"].push_back(added_token_json(token, true));
+  root["normalizer"] = {{"type", "BertNormalizer"},
+                        {"clean_text", options.clean_text},
+                        {"handle_chinese_chars", options.split_chinese},
+                        {"strip_accents", strip_accents_json(options)},
+                        {"lowercase", options.lowercase}};
+  root["pre_tokenizer"] = {{"type", "BertPreTokenizer"}};
+  root["post_processor"] = {{"type", "TemplateProcessing"},
+                            {"single", std::move(single)},
+                            {"pair", std::move(pair)},
+                            {"special_tokens", std::move(specials)}};
+  root["decoder"] = {{"type", "WordPiece"}, {"prefix", spec.decoder_prefix}, {"cleanup", spec.decoder_cleanup}};
+  root["model"] = {{"type", "WordPiece"},
+                   {"unk_token", options.unk_token},
+                   {"continuing_subword_prefix", options.continuing_prefix},
+                   {"max_input_chars_per_word", options.max_input_chars_per_word}};
+  std::string text = root.dump(2);
+  // The model is the last member: the vocabulary goes before its closing brace and that of the whole.
+  text.erase(text.rfind("\n  }\n}"));
+  return text + ",\n    \"vocab\": " + format_vocab_object(spec.pieces) + "\n  }\n}\n";
+}
+
+std::string make_vocab_txt(const TokenizerSpec& spec) {
+  std::string out;
+  for (const std::string& piece : spec.pieces) {
+    // A line cannot hold these; the id stays, and no word contains them anyway.
+    if (piece.find_first_of("\n\r") == piece.npos) out += piece;
+    out += '\n';
+  }
+  return out;
+}
+
+Json make_tokenizer_config(const TokenizerSpec& spec) {
+  const WordPieceOptions& options = spec.options;
+  Json decoder = Json::object();
+  for (const AddedToken& token : spec.added) decoder[fmt::format("{}", token.id)] = added_token_json(token, false);
+  Json out = {{"added_tokens_decoder", std::move(decoder)}, {"clean_up_tokenization_spaces", spec.clean_up_spaces}};
+  out["do_lower_case"] = options.lowercase;
+  if (options.model_max_length) out["model_max_length"] = *options.model_max_length;
+  out["strip_accents"] = strip_accents_json(options);
+  out["tokenize_chinese_chars"] = options.split_chinese;
+  out["tokenizer_class"] = "BertTokenizer";
+  if (spec.truncate_left) out["truncation_side"] = "left";
+  add_token_names(spec, out);
+  return out;
+}
+
+Json make_special_tokens_map(const TokenizerSpec& spec) {
+  Json out = Json::object();
+  add_token_names(spec, out);
+  return out;
+}
+
+}  // namespace fettle
