@@ -12,30 +12,12 @@
 #include "kernels/packed_panels.h"
 #include "kernels/x86/amx/tile_ops.h"
 #include "kernels/x86/amx/tiles.h"
+#include "kernels/x86/far_prefetch.h"
 
 namespace fettle::amx {
 
 constexpr int64_t kNearPrefetch = 1024;  // bytes ahead in each stream
 constexpr int64_t kSumsStride = kGroupWidth * 4;
-
-// Fetches the panels of the coming group, a few lines of each at every step (one tile of depth) of the present one.
-struct FarPrefetch {
-  const std::byte* panels[kGroupPanels] = {};
-  int64_t n_panels = 0;
-  int64_t n_passes = 1;    // over the depth, in the present group
-  int64_t lines_left = 0;  // of each panel
-  int64_t credit = 0;
-
-  void step() {
-    for (credit += kTileRows; credit >= n_passes && lines_left > 0; credit -= n_passes) {
-      for (int64_t i = 0; i < n_panels; ++i) {
-        _mm_prefetch(reinterpret_cast<const char*>(panels[i]), _MM_HINT_T1);
-        panels[i] += kLineBytes;
-      }
-      --lines_left;
-    }
-  }
-};
 
 // Sums of kRows tiles of rows by kPanels panels; sums [16 · kRows][kSumsStride bytes]. rows[i] and panels[i] point at
 // their first of n_tiles tiles.
@@ -96,7 +78,7 @@ void one_tile_of_rows(const TileGroup& group, const std::byte* rows, std::byte* 
   block.run(sums, [&](int64_t at) {
     for (int64_t line = at + kNearPrefetch; line < at + kNearPrefetch + kTileBytes; line += kLineBytes) {
       for (int i = 0; i < kPanels; ++i) {
-        _mm_prefetch(reinterpret_cast<const char*>(block.panels[i] + line), _MM_HINT_T0);
+        __builtin_prefetch(block.panels[i] + line);
       }
     }
   });
@@ -104,7 +86,7 @@ void one_tile_of_rows(const TileGroup& group, const std::byte* rows, std::byte* 
 
 template <typename Dot, int kPanels>
 void two_tiles_of_rows(const TileGroup& group, int64_t first_panel, const std::byte* rows, std::byte* sums,
-                       FarPrefetch& fetch) {
+                       FarPrefetch<Dot>& fetch) {
   TileBlock<Dot, 2, kPanels> block{
       .rows = {rows, rows + group.n_tiles * kTileBytes}, .panels = {}, .n_tiles = group.n_tiles};
   for (int i = 0; i < kPanels; ++i) block.panels[i] = group.panels[first_panel + i];
@@ -120,8 +102,8 @@ void one_tile_of_rows(const TileGroup& group, const std::byte* rows, std::byte* 
 }
 
 template <typename Dot>
-void two_tiles_of_rows(const TileGroup& group, const std::byte* rows, std::byte* sums, FarPrefetch& fetch) {
-  using Run = void (*)(const TileGroup&, int64_t, const std::byte*, std::byte*, FarPrefetch&);
+void two_tiles_of_rows(const TileGroup& group, const std::byte* rows, std::byte* sums, FarPrefetch<Dot>& fetch) {
+  using Run = void (*)(const TileGroup&, int64_t, const std::byte*, std::byte*, FarPrefetch<Dot>&);
   static constexpr Run kRuns[] = {two_tiles_of_rows<Dot, 1>, two_tiles_of_rows<Dot, 2>, two_tiles_of_rows<Dot, 3>};
   for (int64_t first = 0; first < group.n_panels; first += 3) {
     const int64_t n = group.n_panels - first;
@@ -141,13 +123,14 @@ void tile_columns(const PanelJob& job, int64_t group_begin, int64_t group_end) {
     const int64_t column = g * kGroupWidth;
     const int64_t n_columns = w.out_features - column < kGroupWidth ? w.out_features - column : kGroupWidth;
     const int64_t row_pairs = (job.rows + kTileRows - 1) / kTileRows / 2;
-    FarPrefetch fetch;
+    FarPrefetch<Dot> fetch;
     if (g + 1 < group_end && row_pairs > 0) {
       const TileGroup next(w, g + 1);
       fetch.n_panels = next.n_panels;
       for (int64_t i = 0; i < next.n_panels; ++i) fetch.panels[i] = next.panels[i];
       fetch.n_passes = row_pairs * ((group.n_panels + 2) / 3);
       fetch.lines_left = w.panel_bytes / kLineBytes;
+      fetch.lines_per_step = kTileRows;
     }
     for (int64_t row = 0; row < job.rows; row += 2 * kTileRows) {
       const int64_t rows = job.rows - row < 2 * kTileRows ? job.rows - row : 2 * kTileRows;

@@ -1,0 +1,33 @@
+#include "kernels/x86/avx2/kernels.h"
+#include "kernels/x86/avx2/prepare_rows.h"
+#include "kernels/x86/avx2/vector_products.h"
+#include "kernels/x86/packed_vectors.h"
+
+namespace fettle::avx2 {
+namespace {
+
+struct F32Product : FloatSums<F32Product> {
+  static constexpr int64_t kStepBytes = 64;
+  static Weights weights(const std::byte* p) {
+    const auto* w = reinterpret_cast<const float*>(p);
+    return {_mm256_load_ps(w), _mm256_load_ps(w + 8)};
+  }
+};
+
+constexpr PanelKernel kKernel{.weight_bytes = 4,
+                              .k_group = 1,
+                              .input_bytes = 4,
+                              .k_multiple = 16,
+                              .row_block = kVectorRows,
+                              .prepare = prepare_f32,
+                              .columns = vector_columns<F32Product>,
+                              .activate = activate,
+                              .add = add};
+
+}  // namespace
+
+std::unique_ptr<PackedLinear> pack_f32(const LinearWeights& weights) {
+  return pack_panels(weights, kKernel);
+}
+
+}  // namespace fettle::avx2

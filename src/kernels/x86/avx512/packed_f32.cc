@@ -1,0 +1,30 @@
+#include "kernels/x86/avx512/kernels.h"
+#include "kernels/x86/avx512/prepare_rows.h"
+#include "kernels/x86/avx512/vector_products.h"
+#include "kernels/x86/packed_vectors.h"
+
+namespace fettle::avx512 {
+namespace {
+
+struct F32Product : FloatSums<F32Product> {
+  static constexpr int64_t kStepBytes = 64;
+  static Weights weights(const std::byte* p) { return _mm512_load_ps(p); }
+};
+
+constexpr PanelKernel kKernel{.weight_bytes = 4,
+                              .k_group = 1,
+                              .input_bytes = 4,
+                              .k_multiple = 16,
+                              .row_block = kVectorRows,
+                              .prepare = prepare_f32,
+                              .columns = vector_columns<F32Product>,
+                              .activate = activate,
+                              .add = add};
+
+}  // namespace
+
+std::unique_ptr<PackedLinear> pack_f32(const LinearWeights& weights) {
+  return pack_panels(weights, kKernel);
+}
+
+}  // namespace fettle::avx512

@@ -1,0 +1,161 @@
+// Products of prepared rows with packed panels in vector registers, for f32, bf16 and int8 on AVX2 and AVX-512.
+//
+// Product says what one step is: a dword of each prepared row (one f32, four int8 …) times kStepBytes of a panel.
+//   Sum, Weights, Input      sums of 16 columns; one step's weights; one step's input in every lane
+//   kMaxRows, panels_for(rows)   rows at most, and panels worked on at once for so many rows: what the registers hold
+//   zero(), weights(p), input(p), add(sum, input, weights)
+//   Column, column(w, c)     what finishes the sums of columns [c, c + 16)
+//   finish(to, sum, column, row_scale)   writes 16 finished values
+// Everything here is a template on Product, so that each instruction set compiles its own.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "kernels/packed_panels.h"
+#include "kernels/x86/far_prefetch.h"
+
+namespace fettle {
+
+// The panels worked on at once: some of one group's, and the same of those that come next.
+template <typename Product>
+struct VectorSplit {
+  const std::byte* panels[kGroupPanels] = {};
+  int64_t n_panels = 0;
+  int64_t column = 0;  // first of the split
+
+  VectorSplit(const PanelWeights& w, int64_t group, int64_t first, int64_t most)
+      : column(group * kGroupWidth + first * kPanelWidth) {
+    const int64_t left = w.panels_in_group(group) - first;
+    n_panels = left < most ? left : most;
+    for (int64_t i = 0; i < n_panels; ++i) panels[i] = w.panel(group, first + i);
+  }
+};
+
+// Rows [row, row + kRows) by kPanels panels, to `block` with row stride kGroupWidth.
+template <typename Product, int kRows, int kPanels>
+void vector_block(const PanelJob& job, const VectorSplit<Product>& split, int64_t row, float* block,
+                  FarPrefetch<Product>& fetch) {
+  constexpr int64_t kSteps = kLineBytes / 4;
+  constexpr int64_t kNear = 1024;
+  const PanelWeights& w = *job.weights;
+  const int64_t n_lines = w.panel_bytes / (kSteps * Product::kStepBytes);
+  const std::byte* rows = job.rows_data + row / Product::kMaxRows * n_lines * Product::kMaxRows * kLineBytes;
+  const std::byte* panels[kPanels];
+  for (int p = 0; p < kPanels; ++p) panels[p] = split.panels[p];
+
+  typename Product::Sum sums[kRows][kPanels];
+#pragma GCC unroll 16
+  for (int r = 0; r < kRows; ++r) {
+#pragma GCC unroll 16
+    for (int p = 0; p < kPanels; ++p) sums[r][p] = Product::zero();
+  }
+  for (int64_t line = 0; line < n_lines; ++line) {
+    fetch.step();
+#pragma GCC unroll 2
+    for (int64_t s = 0; s < kSteps; ++s) {
+      typename Product::Weights weights[kPanels];
+#pragma GCC unroll 16
+      for (int p = 0; p < kPanels; ++p) {
+        weights[p] = Product::weights(panels[p]);
+        if (s % (kLineBytes / Product::kStepBytes) == 0) __builtin_prefetch(panels[p] + kNear);
+        panels[p] += Product::kStepBytes;
+      }
+#pragma GCC unroll 16
+      for (int r = 0; r < kRows; ++r) {
+        const typename Product::Input input = Product::input(rows + r * kLineBytes + s * 4);
+#pragma GCC unroll 16
+        for (int p = 0; p < kPanels; ++p) sums[r][p] = Product::add(sums[r][p], input, weights[p]);
+      }
+    }
+    rows += Product::kMaxRows * kLineBytes;
+  }
+#pragma GCC unroll 16
+  for (int p = 0; p < kPanels; ++p) {
+    const auto column = Product::column(w, split.column + p * kPanelWidth);
+#pragma GCC unroll 16
+    for (int r = 0; r < kRows; ++r) {
+      const float scale = job.row_scales[row + r];
+      Product::finish(block + r * kGroupWidth + p * kPanelWidth, sums[r][p], column, scale);
+    }
+  }
+}
+
+template <typename Product>
+using VectorBlock = void (*)(const PanelJob&, const VectorSplit<Product>&, int64_t row, float* block,
+                             FarPrefetch<Product>&);
+
+template <typename Product, int kRows, int kPanels>
+VectorBlock<Product> choose_panels(int64_t n_panels) {
+  if constexpr (kPanels > 1) {
+    if (n_panels < kPanels) return choose_panels<Product, kRows, kPanels - 1>(n_panels);
+  }
+  return vector_block<Product, kRows, kPanels>;
+}
+
+// Fewer rows than a block has room for are worked on as the next larger block of 1, 2, 4, 6, 8 … rows; what the rows
+// behind them hold does not matter.
+constexpr int next_smaller_block(int rows) {
+  return rows > 8 ? 8 : rows > 2 ? rows - 2 : rows - 1;
+}
+
+template <typename Product, int kRows = Product::kMaxRows>
+VectorBlock<Product> choose_block(int64_t rows, int64_t n_panels) {
+  constexpr int kSmaller = next_smaller_block(kRows);
+  if constexpr (kSmaller > 0) {
+    if (rows <= kSmaller) return choose_block<Product, kSmaller>(rows, n_panels);
+  }
+  return choose_panels<Product, kRows, Product::panels_for(kRows)>(n_panels);
+}
+
+template <typename Product, int kRows = Product::kMaxRows>
+int64_t panels_at_once(int64_t rows) {
+  constexpr int kSmaller = next_smaller_block(kRows);
+  if constexpr (kSmaller > 0) {
+    if (rows <= kSmaller) return panels_at_once<Product, kSmaller>(rows);
+  }
+  return Product::panels_for(kRows);
+}
+
+// All rows by one split.
+template <typename Product>
+void vector_split(const PanelJob& job, const VectorSplit<Product>& split, FarPrefetch<Product>& fetch) {
+  alignas(64) float block[Product::kMaxRows * kGroupWidth];
+  const int64_t left_columns = job.weights->out_features - split.column;
+  const int64_t n_columns = left_columns < split.n_panels * kPanelWidth ? left_columns : split.n_panels * kPanelWidth;
+  for (int64_t row = 0; row < job.rows; row += Product::kMaxRows) {
+    const int64_t left = job.rows - row;
+    const int64_t rows = left < Product::kMaxRows ? left : Product::kMaxRows;
+    choose_block<Product>(rows, split.n_panels)(job, split, row, block, fetch);
+    finish_block(job, block, row, rows, split.column, n_columns);
+  }
+}
+
+// The whole product for groups [begin, end).
+template <typename Product>
+void vector_columns(const PanelJob& job, int64_t group_begin, int64_t group_end) {
+  const PanelWeights& w = *job.weights;
+  const int64_t most = panels_at_once<Product>(job.rows);
+  int64_t group = group_begin;
+  int64_t first = 0;
+  while (group < group_end) {
+    const VectorSplit<Product> split(w, group, first, most);
+    first += split.n_panels;
+    if (first == w.panels_in_group(group)) {
+      first = 0;
+      ++group;
+    }
+    FarPrefetch<Product> fetch;
+    if (group < group_end) {
+      const VectorSplit<Product> next(w, group, first, most);
+      for (int64_t i = 0; i < next.n_panels; ++i) fetch.panels[i] = next.panels[i];
+      fetch.n_panels = next.n_panels;
+      fetch.n_passes = (job.rows + Product::kMaxRows - 1) / Product::kMaxRows;
+      fetch.lines_left = w.panel_bytes / kLineBytes;
+      fetch.lines_per_step = Product::kStepBytes / 4;
+    }
+    vector_split(job, split, fetch);
+  }
+}
+
+}  // namespace fettle

@@ -1,0 +1,36 @@
+#include "kernels/x86/avx512/kernels.h"
+#include "kernels/x86/avx512/prepare_rows.h"
+#include "kernels/x86/avx512/vector_products.h"
+#include "kernels/x86/packed_vectors.h"
+#include "kernels/x86/vnni/kernels.h"
+
+namespace fettle::vnni {
+namespace {
+
+// vpdpbusd takes one unsigned operand: inputs have 128 added, and 128 · Σ w is subtracted from the sums.
+struct Int8Product : avx512::Int8Sums<Int8Product> {
+  static constexpr int64_t kStepBytes = 64;
+  static Weights weights(const std::byte* p) { return _mm512_load_si512(p); }
+  static Sum add(Sum sum, Input input, Weights weights) { return _mm512_dpbusd_epi32(sum, input, weights); }
+  static void finish(float* to, Sum sum, const Column& column, float row_scale) {
+    finish_as<true>(to, sum, column, row_scale);
+  }
+};
+
+constexpr PanelKernel kKernel{.weight_bytes = 1,
+                              .k_group = 4,
+                              .input_bytes = 1,
+                              .k_multiple = 64,
+                              .row_block = avx512::kVectorRows,
+                              .prepare = avx512::prepare_uint8,
+                              .columns = vector_columns<Int8Product>,
+                              .activate = avx512::activate,
+                              .add = avx512::add};
+
+}  // namespace
+
+std::unique_ptr<PackedLinear> pack_int8(const LinearWeights& weights) {
+  return pack_int8_panels(weights, kKernel);
+}
+
+}  // namespace fettle::vnni
