@@ -26,7 +26,9 @@ float row_scale(const float* row, int64_t n_cols) {
   float largest = 0;
   for (int64_t c = 0; c < n_cols; ++c) largest = std::max(largest, std::fabs(row[c]));
   const float scale = largest / kInt8Max;
-  return scale > 0 ? scale : 1.0f;
+  if (scale <= 0) return 1.0f;
+  // Next to the largest float the quotient may have been rounded up to where 127 steps overflow.
+  return std::isfinite(scale * kInt8Max) ? scale : std::nextafterf(scale, 0.0f);
 }
 
 // values f32 [rows, cols]
