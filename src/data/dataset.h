@@ -45,9 +45,15 @@ struct DataOptions {
   std::vector<std::string> labels;
 };
 
-// `spec` is a path to .jsonl, .json (array or CLINC150), .csv, .tsv or .txt (one unlabelled text a line), with `#split`
-// for CLINC150
-// ("data_full.json#test"). Errors: kIo when it cannot be read; kBadInput naming file and row for malformed rows,
+// `spec` is a path to .jsonl, .json (a list of objects, or CLINC150), .csv, .tsv or .txt, with `#split` for CLINC150
+// ("data_full.json#test").
+// - .csv and .tsv follow RFC 4180 (quotes, line ends inside fields, CRLF or LF, byte order mark). A column may be given
+//   by its number from 1; then the file has no header.
+// - .txt has one unlabelled text a line; an empty line is an empty text (it ends a document for language modelling).
+// - A label that is null, empty or absent leaves its row unlabelled; a whole number is the name of a label, or the id
+// of
+//   one when `options.labels` has no such name.
+// Errors: kIo when it cannot be read; kUsage for an unknown ending; kBadInput naming file and row for malformed rows,
 // missing columns, unknown labels, invalid UTF-8 and empty data.
 Dataset load_dataset(std::string_view spec, const DataOptions& options = {});
 
