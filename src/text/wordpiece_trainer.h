@@ -31,7 +31,7 @@ class WordPieceTrainer {
   void add(std::string_view text);
   int64_t n_words() const;  // words counted, with repetition
   int64_t n_distinct_words() const;
-  // The pieces in id order. kBadInput when no word was added.
+  // The pieces in id order. kBadInput when no word was added or vocab_size is below the alphabet.
   std::vector<std::string> train() const;
 
  private:
