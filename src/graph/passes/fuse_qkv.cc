@@ -31,7 +31,6 @@ std::vector<ValueId> packed_inputs(const Graph& graph, const Node& attention, co
 int64_t fuse_qkv(Graph& graph) {
   const std::vector<int64_t> uses = count_uses(graph);
   const std::vector<Node> nodes = graph.nodes();
-  std::vector<bool> dropped(nodes.size(), false);
   std::vector<Node> rewritten;
   int64_t n_rewrites = 0;
   for (size_t i = 0; i < nodes.size(); ++i) {
@@ -53,9 +52,8 @@ int64_t fuse_qkv(Graph& graph) {
                                         {"scale", nodes[i].attributes.get_double("scale")}}});
     ++n_rewrites;
   }
-  // The three linears are dead now; they go by their results, which nobody uses.
-  if (n_rewrites == 0) return 0;
-  graph.set_nodes(std::move(rewritten));
+  // The linears stay behind unused, for remove_dead.
+  if (n_rewrites > 0) graph.set_nodes(std::move(rewritten));
   return n_rewrites;
 }
 

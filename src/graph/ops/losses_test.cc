@@ -1,0 +1,121 @@
+// softmax, log_softmax, softmax_cross_entropy, distillation_loss and mean_squared_error.
+#include "graph/ops/gradient_check.h"
+
+namespace fettle {
+namespace {
+
+TEST(Softmax, RowsOfProbabilities) {
+  TestGraph test;
+  const ValueId x = test.floats("x", {0, std::log(3.0), 1000, 1000}, {2, 2});
+  expect_values(test.evaluate(test.graph.node("softmax", {x})), {0.25, 0.75, 0.5, 0.5});
+  const double half = std::log(0.5);
+  expect_values(test.evaluate(test.graph.node("log_softmax", {x})), {std::log(0.25), std::log(0.75), half, half});
+}
+
+TEST(Softmax, EmptyRowsAndColumns) {
+  TestGraph test;
+  expect_values(test.evaluate(test.graph.node("softmax", {test.floats("a", {}, {0, 3})})), {});
+  expect_values(test.evaluate(test.graph.node("log_softmax", {test.floats("b", {}, {3, 0})})), {});
+}
+
+TEST(SoftmaxCrossEntropy, MeanOverLabelledRows) {
+  TestGraph test;
+  // Probabilities (1/4, 3/4), (1/2, 1/2), (3/4, 1/4).
+  const ValueId logits = test.floats("x", {0, std::log(3.0), 7, 7, std::log(3.0), 0}, {3, 2});
+  const ValueId labels = test.indices("labels", {0, -1, 0});
+  const auto outputs = test.graph.add_nodes("softmax_cross_entropy", {logits, labels});
+  expect_values(test.evaluate(outputs[0]), {(std::log(4.0) + std::log(4.0 / 3)) / 2});
+  EXPECT_NEAR(test.evaluate(outputs[1])[2], std::log(0.5), 1e-12);
+  const ValueId smooth = test.graph.node("softmax_cross_entropy", {logits, labels}, {{"label_smoothing", 0.2}});
+  const double uniform = (std::log(4.0) + std::log(4.0 / 3)) / 2;  // the same for both rows
+  expect_values(test.evaluate(smooth), {0.8 * (std::log(4.0) + std::log(4.0 / 3)) / 2 + 0.2 * uniform});
+}
+
+TEST(SoftmaxCrossEntropy, WithoutLabelsLossAndGradientAreZero) {
+  TestGraph test;
+  const ValueId logits = test.random("x", {2, 3});
+  const ValueId loss = test.graph.node("softmax_cross_entropy", {logits, test.indices("labels", {-1, -100})});
+  expect_values(test.evaluate(loss), {0});
+  const ValueId d = differentiate(test.graph, loss, std::vector{logits})[0];
+  expect_values(test.evaluate(d), std::vector<double>(6, 0));
+}
+
+TEST(SoftmaxCrossEntropy, Gradient) {
+  for (const double smoothing : {0.0, 0.1}) {
+    TestGraph test;
+    const ValueId logits = test.random("x", {4, 5});
+    const ValueId loss = test.graph.node("softmax_cross_entropy", {logits, test.indices("labels", {0, 4, -100, 2})},
+                                         {{"label_smoothing", smoothing}});
+    expect_gradients(test, loss, {logits});
+    expect_gradients(test, test.graph.node("scale", {loss}, {{"factor", 0.3}}), {logits});
+  }
+}
+
+TEST(SoftmaxCrossEntropy, ALabelBeyondTheClassesIsBadInput) {
+  TestGraph test;
+  const ValueId logits = test.random("x", {2, 3});
+  const ValueId loss = test.graph.node("softmax_cross_entropy", {logits, test.indices("labels", {0, 3})});
+  expect_error(ErrorCode::kBadInput, "id 3 is outside [0, 3)", [&] { test.evaluate(loss); });
+  expect_error(ErrorCode::kFailed, "rows of logits and labels", [&] {
+    test.graph.node("softmax_cross_entropy", {logits, test.indices("three", {0, 1, 2})});
+  });
+}
+
+TEST(DistillationLoss, EqualLogitsHaveNoLoss) {
+  TestGraph test;
+  const ValueId x = test.random("x", {3, 4});
+  expect_values(test.evaluate(test.graph.node("distillation_loss", {x, x}, {{"temperature", 3.0}})), {0});
+}
+
+TEST(DistillationLoss, IsTheScaledDivergence) {
+  TestGraph test;
+  // At T = 2: student (1/2, 1/2), teacher (1/4, 3/4).
+  const ValueId student = test.floats("student", {1, 1}, {1, 2});
+  const ValueId teacher = test.floats("teacher", {0, 2 * std::log(3.0)}, {1, 2});
+  const ValueId loss = test.graph.node("distillation_loss", {student, teacher}, {{"temperature", int64_t{2}}});
+  expect_values(test.evaluate(loss), {4 * (0.25 * std::log(0.5) + 0.75 * std::log(1.5))});
+}
+
+// Techniques 3.3: dL/d student = T · (softmax(student / T) - softmax(teacher / T)) / batch.
+TEST(DistillationLoss, GradientIsTheGoldenFormulaAndTheDifference) {
+  for (const double temperature : {1.0, 2.0, 7.0}) {
+    TestGraph test;
+    const ValueId student = test.random("student", {3, 4}, 2);
+    const ValueId teacher = test.random("teacher", {3, 4}, 2);
+    const Attributes attributes{{"temperature", temperature}};
+    const ValueId loss = test.graph.node("distillation_loss", {student, teacher}, attributes);
+    expect_gradients(test, loss, {student});
+    const auto softened = [&](ValueId logits) {
+      const ValueId divided = test.graph.node("scale", {logits}, {{"factor", 1 / temperature}});
+      return test.evaluate(test.graph.node("softmax", {divided}));
+    };
+    std::vector<double> expected = softened(student);
+    const std::vector<double> target = softened(teacher);
+    for (size_t i = 0; i < expected.size(); ++i) expected[i] = temperature * (expected[i] - target[i]) / 3;
+    const std::vector<ValueId> d = differentiate(test.graph, loss, std::vector{student, teacher});
+    expect_values(test.evaluate(d[0]), expected);
+    EXPECT_EQ(d[1], kNoValue);
+  }
+}
+
+TEST(DistillationLoss, RefusesTemperaturesThatAreNotPositive) {
+  TestGraph test;
+  const ValueId x = test.random("x", {3, 4});
+  for (const double temperature : {0.0, -1.0}) {
+    expect_error(ErrorCode::kFailed, "'temperature' is out of range", [&] {
+      test.graph.node("distillation_loss", {x, x}, {{"temperature", temperature}});
+    });
+  }
+}
+
+TEST(MeanSquaredError, ValueAndGradientOfBoth) {
+  TestGraph test;
+  const ValueId a = test.floats("a", {1, 2, 3}, {3});
+  const ValueId b = test.floats("b", {1, 0, 6}, {3});
+  const ValueId loss = test.graph.node("mean_squared_error", {a, b});
+  expect_values(test.evaluate(loss), {13.0 / 3});
+  expect_gradients(test, loss, {a, b});
+}
+
+}  // namespace
+}  // namespace fettle
