@@ -19,12 +19,12 @@ namespace fettle {
 enum class Precision : uint8_t { kF32, kBF16 };
 
 struct ExecutorOptions {
-  ThreadPool* pool = nullptr;           // not owned
-  const KernelTable* table = nullptr;   // dispatch.h
+  ThreadPool* pool = nullptr;          // not owned
+  const KernelTable* table = nullptr;  // dispatch.h
   Precision precision = Precision::kF32;
-  bool reference = false;               // evaluate every node by its op's reference: the oracle
-  // Parameters are constant: linears are packed once and dense copies are not kept. Otherwise (training) parameters must be dense f32
-  // and are read in place at every run, so that an optimizer may change them in between.
+  bool reference = false;  // evaluate every node by its op's reference: the oracle
+  // Parameters are constant: linears are packed once and dense copies are not kept. Otherwise (training) parameters
+  // must be dense f32 and are read in place at every run, so that an optimizer may change them in between.
   bool pack_parameters = true;
 };
 
@@ -41,13 +41,15 @@ struct NodeProfile {
 // Not thread safe: one executor per concurrent caller.
 class Executor {
  public:
-  // `parameter` gives the stored value of a parameter by name; the tensors' memory must outlive the executor unless packed.
+  // `parameter` gives the stored value of a parameter by name; the tensors' memory must outlive the executor unless
+  // packed.
   using ParameterLookup = std::function<const EncodedTensor&(std::string_view name)>;
   Executor(const Graph& graph, const ParameterLookup& parameter, const ExecutorOptions& options);
   ~Executor();
 
   // Binds an input by name; the memory must stay valid until run() returns. Symbols get their values from the shapes
-  // (kFailed when two inputs disagree). Extra names that the graph does not have are ignored, missing ones are an error.
+  // (kFailed when two inputs disagree). Extra names that the graph does not have are ignored, missing ones are an
+  // error.
   void set_input(std::string_view name, const Tensor& value);
   void set_seed(uint64_t seed);
   void run();

@@ -66,7 +66,6 @@ ValueId EncoderBuilder::attention(ValueId x, const LayerConfig& layer, const Enc
     attributes.set("keep_probabilities", true);
     attributes.set("dropout", config_.attention_dropout);
     attributes.set("stream", next_stream_++);
-    graph_.symbol("pairs");
   }
   const ValueId offsets = input("offsets", "batch", 1);
   return graph_.add_nodes("attention", {q, k, v, offsets}, attributes, names.prefix + "attention").front();

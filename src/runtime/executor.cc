@@ -1,0 +1,259 @@
+#include "runtime/executor.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+
+#include "base/checked.h"
+#include "base/clock.h"
+#include "base/error.h"
+#include "graph/evaluate.h"
+#include "graph/infer.h"
+#include "kernels/dispatch.h"
+#include "runtime/node_kernel.h"
+#include "runtime/parameter_binder.h"
+#include "runtime/value_layout.h"
+
+namespace fettle {
+namespace {
+
+constexpr size_t kMaxInputRank = 4;
+
+struct BoundInput {
+  ValueId id = kNoValue;
+  bool is_set = false;
+  std::array<int64_t, kMaxInputRank> dims{};
+};
+
+// The sequences of a run, as the attention nodes see them.
+struct Sequences {
+  ValueId offsets = kNoValue;  // kNoValue in graphs without attention
+  ValueId rows = kNoValue;     // a value with one row for each token
+  int32_t pairs_symbol = -1;
+  std::vector<int64_t> pair_offsets;
+};
+
+// Fills pair_offsets; kBadInput when the offsets do not cover the tokens in order.
+void read_offsets(const int32_t* offsets, int64_t n_sequences, Sequences& sequences) {
+  sequences.pair_offsets.resize(static_cast<size_t>(n_sequences) + 1);
+  if (offsets[0] != 0) bad_input("offsets", fmt::format("begin at {}, not at 0", offsets[0]));
+  int64_t pairs = 0;
+  sequences.pair_offsets[0] = 0;
+  for (int64_t s = 0; s < n_sequences; ++s) {
+    const int64_t length = int64_t{offsets[s + 1]} - offsets[s];
+    if (length < 0) bad_input("offsets", fmt::format("fall at sequence {}", s));
+    pairs = checked_add(pairs, length * length, "offsets");
+    sequences.pair_offsets[static_cast<size_t>(s) + 1] = pairs;
+  }
+}
+
+}  // namespace
+
+struct Executor::Impl {
+  Impl(const Graph& graph_in, const ParameterLookup& parameter, const ExecutorOptions& options_in);
+
+  void find_sequences();
+  void make_kernels(ParameterBinder& binder);
+  void set_input(std::string_view name, const Tensor& value);
+  void bind_symbols();
+  void bind_sequences();
+  void run();
+  void run_profiled();
+  void add_costs(size_t node);
+
+  Graph graph;
+  ExecutorOptions options;
+  std::unique_ptr<ThreadPool> own_pool;
+  ValueLayout layout;
+  ParameterBinder binder;
+  std::vector<std::unique_ptr<NodeKernel>> kernels;
+  std::vector<BoundInput> inputs;
+  SymbolBindings bindings;
+  Sequences sequences;
+  RunContext context;
+  int64_t packed_bytes = 0;
+  bool profiling = false;
+  std::vector<NodeProfile> profiles;
+};
+
+Executor::Impl::Impl(const Graph& graph_in, const ParameterLookup& parameter, const ExecutorOptions& options_in)
+    : graph(graph_in), options(options_in), layout(graph), binder(graph, parameter, options) {
+  if (options.table == nullptr) options.table = &best_table();
+  if (options.pool == nullptr) {
+    own_pool = std::make_unique<ThreadPool>(1);
+    options.pool = own_pool.get();
+  }
+  for (const ValueId id : graph.inputs()) {
+    if (graph.type(id).shape.size() > kMaxInputRank) failed(graph.value(id).name, "has too many dimensions");
+    inputs.push_back({.id = id});
+  }
+  bindings.assign(graph.symbols().size(), -1);
+  find_sequences();
+  make_kernels(binder);
+  context.slots = layout.slots();
+  context.pool = options.pool;
+  context.table = options.table;
+  context.bindings = &bindings;
+}
+
+void Executor::Impl::find_sequences() {
+  sequences.pairs_symbol = graph.find_symbol(kPairsSymbol).symbol;
+  for (const Node& node : graph.nodes()) {
+    const std::string_view op = node.op->name();
+    const bool is_packed = op == "attention_packed";
+    if (!is_packed && op != "attention" && op != "attention_grad") continue;
+    const ValueId offsets = node.inputs[is_packed ? 1 : 3];
+    if (sequences.offsets != kNoValue && sequences.offsets != offsets) {
+      failed(node.name, "attends in other sequences than the node before");
+    }
+    if (graph.value(offsets).kind != ValueKind::kInput) failed(node.name, "offsets are not an input of the graph");
+    sequences.offsets = offsets;
+    sequences.rows = node.inputs[0];
+  }
+}
+
+void Executor::Impl::make_kernels(ParameterBinder& parameters) {
+  for (const Node& node : graph.nodes()) {
+    const NodeBinding binding{graph, node, options, parameters, layout.n_uses()};
+    std::unique_ptr<NodeKernel> kernel;
+    if (!options.reference) {
+      const OpKernel* found = find_op_kernel(node.op->name());
+      if (found != nullptr) kernel = found->make(binding);
+    }
+    if (kernel == nullptr) kernel = make_reference_node(binding);
+    packed_bytes += kernel->packed_bytes();
+    kernels.push_back(std::move(kernel));
+  }
+  // An output may be a parameter itself.
+  for (const auto& [name, id] : graph.outputs()) parameters.dense_slot(id);
+  packed_bytes += parameters.dense_bytes();
+  for (size_t i = 0; i < graph.values().size(); ++i) {
+    const auto id = static_cast<ValueId>(i);
+    if (parameters.dense(id) != nullptr) layout.set_data(id, parameters.dense(id));
+  }
+}
+
+void Executor::Impl::set_input(std::string_view name, const Tensor& value) {
+  for (BoundInput& input : inputs) {
+    const Value& wanted = graph.value(input.id);
+    if (wanted.name != name) continue;
+    if (!value.defined() || value.dtype() != wanted.type.dtype || value.shape().size() != wanted.type.shape.size()) {
+      failed(std::string(name), "is not " + type_to_string(graph, wanted.type));
+    }
+    std::ranges::copy(value.shape(), input.dims.begin());
+    layout.set_data(input.id, value.raw());
+    input.is_set = true;
+    return;
+  }
+}
+
+void Executor::Impl::bind_symbols() {
+  std::ranges::fill(bindings, -1);
+  for (const BoundInput& input : inputs) {
+    const Value& value = graph.value(input.id);
+    if (!input.is_set) failed(value.name, "this input of the graph is not set");
+    for (size_t axis = 0; axis < value.type.shape.size(); ++axis) {
+      const Dim& dim = value.type.shape[axis];
+      const int64_t size = input.dims[axis] - dim.value;
+      int64_t constant = 0;
+      int64_t& bound = dim.is_constant() ? constant : bindings[static_cast<size_t>(dim.symbol)];
+      const bool fits = size >= 0 && (bound == size || (bound < 0 && !dim.is_constant()));
+      if (!fits) {
+        failed(value.name, fmt::format("dimension {} is {}, which disagrees with {}", axis, input.dims[axis],
+                                       type_to_string(graph, value.type)));
+      }
+      bound = size;
+    }
+  }
+}
+
+void Executor::Impl::bind_sequences() {
+  if (sequences.offsets == kNoValue) return;
+  const auto input = std::ranges::find(inputs, sequences.offsets, &BoundInput::id);
+  read_offsets(layout.slot(sequences.offsets).i32(), input->dims[0] - 1, sequences);
+  context.pair_offsets = sequences.pair_offsets.data();
+  context.n_pairs = sequences.pair_offsets.back();
+  if (sequences.pairs_symbol >= 0) bindings[static_cast<size_t>(sequences.pairs_symbol)] = context.n_pairs;
+}
+
+void Executor::Impl::run() {
+  bind_symbols();
+  bind_sequences();
+  for (size_t i = 0; i < bindings.size(); ++i) {
+    if (bindings[i] < 0) failed("graph", "no input gives the size of \"" + graph.symbols()[i] + "\"");
+  }
+  layout.bind(bindings);
+  if (sequences.offsets != kNoValue) {
+    const Slot& offsets = layout.slot(sequences.offsets);
+    const int64_t n_tokens = layout.slot(sequences.rows).rows;
+    if (offsets.i32()[offsets.rows - 1] != n_tokens) {
+      bad_input("offsets",
+                fmt::format("end at {}, but there are {} tokens", offsets.i32()[offsets.rows - 1], n_tokens));
+    }
+  }
+  if (profiling) return run_profiled();
+  for (const auto& kernel : kernels) kernel->run(context);
+}
+
+void Executor::Impl::add_costs(size_t node) {
+  const NodeView view{graph, graph.nodes()[node]};
+  const Cost cost = view.node.op->cost(view, bindings);
+  profiles[node].flops += cost.flops;
+  profiles[node].bytes += cost.bytes;
+}
+
+void Executor::Impl::run_profiled() {
+  for (size_t i = 0; i < kernels.size(); ++i) {
+    const Stopwatch watch;
+    kernels[i]->run(context);
+    profiles[i].total_ms += watch.ms();
+    ++profiles[i].calls;
+    add_costs(i);
+  }
+}
+
+Executor::Executor(const Graph& graph, const ParameterLookup& parameter, const ExecutorOptions& options)
+    : impl_(std::make_unique<Impl>(graph, parameter, options)) {}
+Executor::~Executor() = default;
+
+void Executor::set_input(std::string_view name, const Tensor& value) {
+  impl_->set_input(name, value);
+}
+void Executor::set_seed(uint64_t seed) {
+  impl_->context.seed = seed;
+}
+void Executor::run() {
+  impl_->run();
+}
+
+Tensor Executor::output(std::string_view name) const {
+  for (const auto& [output_name, id] : impl_->graph.outputs()) {
+    if (output_name != name) continue;
+    const TensorType& type = impl_->graph.type(id);
+    return Tensor::view(type.dtype, bind_shape(type, impl_->bindings), impl_->layout.slot(id).data,
+                        impl_->layout.arena());
+  }
+  failed(std::string(name), "the graph has no output of that name");
+}
+
+int64_t Executor::arena_bytes() const {
+  return impl_->layout.arena_bytes();
+}
+int64_t Executor::packed_bytes() const {
+  return impl_->packed_bytes;
+}
+
+void Executor::set_profiling(bool on) {
+  impl_->profiling = on;
+  if (!on || !impl_->profiles.empty()) return;
+  for (const Node& node : impl_->graph.nodes()) {
+    impl_->profiles.push_back({.op = std::string(node.op->name()), .name = node.name});
+  }
+}
+
+std::vector<NodeProfile> Executor::profile() const {
+  return impl_->profiles;
+}
+
+}  // namespace fettle

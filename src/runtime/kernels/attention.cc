@@ -1,0 +1,181 @@
+#include <algorithm>
+
+#include "runtime/kernels/factories.h"
+
+namespace fettle {
+namespace {
+
+// Multiply-adds of one task.
+constexpr int64_t kGrain = 1 << 18;
+// With fewer sequences than this, heads are dealt out singly.
+constexpr int64_t kFewSequences = 4;
+
+struct AttentionAttributes {
+  explicit AttentionAttributes(const Attributes& attributes)
+      : n_heads(attributes.get_int("n_heads")),
+        head_dim(attributes.get_int("head_dim")),
+        scale(static_cast<float>(attributes.get_double("scale"))),
+        dropout(static_cast<float>(attributes.get_double("dropout", 0))),
+        stream(static_cast<uint64_t>(attributes.get_int("stream", 0))) {}
+
+  RaggedAttention arguments(const RunContext& context, const Slot& offsets) const {
+    RaggedAttention args;
+    args.offsets = offsets.i32();
+    args.n_heads = n_heads;
+    args.head_dim = head_dim;
+    args.scale = scale;
+    args.dropout = dropout;
+    args.seed = context.seed;
+    args.stream = stream;
+    args.pair_offsets = context.pair_offsets;
+    return args;
+  }
+
+  int64_t n_heads;
+  int64_t head_dim;
+  float scale;
+  float dropout;
+  uint64_t stream;
+};
+
+// Calls fn(begin, end) on ranges of sequences that make about kGrain multiply-adds each.
+void for_sequences(const RunContext& context, int64_t n_sequences, int64_t width,
+                   FunctionRef<void(int64_t begin, int64_t end)> fn) {
+  const int64_t work = 2 * context.n_pairs * width;
+  if (work <= kGrain || n_sequences <= 1) {
+    if (n_sequences > 0) fn(0, n_sequences);
+    return;
+  }
+  const int64_t grain = std::max<int64_t>(1, n_sequences * kGrain / work);
+  context.pool->parallel_ranges(n_sequences, grain, [&](int64_t begin, int64_t end, int) { fn(begin, end); });
+}
+
+void for_heads(const RunContext& context, const RaggedAttention& args, int64_t n_sequences) {
+  context.pool->parallel_for(n_sequences * args.n_heads, [&](int64_t task, int) {
+    RaggedAttention head = args;
+    const int64_t column = task % args.n_heads * args.head_dim;
+    head.q += column;
+    head.k += column;
+    head.v += column;
+    head.out += column;
+    head.n_heads = 1;
+    context.table->attention(head, task / args.n_heads, task / args.n_heads + 1);
+  });
+}
+
+void run_attention(const RunContext& context, const RaggedAttention& args, int64_t n_sequences) {
+  const int64_t width = args.n_heads * args.head_dim;
+  // Single heads would not know the index that their probabilities have among all.
+  const bool can_split_heads = args.probabilities == nullptr && args.dropout == 0;
+  if (can_split_heads && n_sequences < kFewSequences && 2 * context.n_pairs * width > kGrain) {
+    return for_heads(context, args, n_sequences);
+  }
+  for_sequences(context, n_sequences, width,
+                [&](int64_t begin, int64_t end) { context.table->attention(args, begin, end); });
+}
+
+class AttentionNode : public NodeKernel {
+ public:
+  explicit AttentionNode(const NodeBinding& binding)
+      : attributes_(binding.attributes()),
+        q_(binding.input(0)),
+        k_(binding.input(1)),
+        v_(binding.input(2)),
+        offsets_(binding.input(3)),
+        out_(binding.output(0)),
+        probabilities_(binding.output_if_used(1)) {}
+
+  void run(const RunContext& context) override {
+    const Slot& offsets = context[offsets_];
+    RaggedAttention args = attributes_.arguments(context, offsets);
+    args.q = context[q_].f32();
+    args.k = context[k_].f32();
+    args.v = context[v_].f32();
+    args.stride = context[q_].width;
+    args.out = context[out_].f32();
+    args.out_stride = context[out_].width;
+    if (probabilities_ != kNoValue) args.probabilities = context[probabilities_].f32();
+    run_attention(context, args, offsets.rows - 1);
+  }
+
+ private:
+  AttentionAttributes attributes_;
+  ValueId q_, k_, v_, offsets_, out_, probabilities_;
+};
+
+class PackedAttentionNode : public NodeKernel {
+ public:
+  explicit PackedAttentionNode(const NodeBinding& binding)
+      : attributes_(binding.attributes()),
+        qkv_(binding.input(0)),
+        offsets_(binding.input(1)),
+        out_(binding.output(0)) {}
+
+  void run(const RunContext& context) override {
+    const Slot& offsets = context[offsets_];
+    const Slot& qkv = context[qkv_];
+    const int64_t width = attributes_.n_heads * attributes_.head_dim;
+    RaggedAttention args = attributes_.arguments(context, offsets);
+    args.q = qkv.f32();
+    args.k = qkv.f32() + width;
+    args.v = qkv.f32() + 2 * width;
+    args.stride = qkv.width;
+    args.out = context[out_].f32();
+    args.out_stride = context[out_].width;
+    run_attention(context, args, offsets.rows - 1);
+  }
+
+ private:
+  AttentionAttributes attributes_;
+  ValueId qkv_, offsets_, out_;
+};
+
+class AttentionGradNode : public NodeKernel {
+ public:
+  explicit AttentionGradNode(const NodeBinding& binding)
+      : attributes_(binding.attributes()),
+        q_(binding.input(0)),
+        k_(binding.input(1)),
+        v_(binding.input(2)),
+        offsets_(binding.input(3)),
+        probabilities_(binding.input(4)),
+        d_out_(binding.input(5)),
+        d_q_(binding.output(0)),
+        d_k_(binding.output(1)),
+        d_v_(binding.output(2)) {}
+
+  void run(const RunContext& context) override {
+    const Slot& offsets = context[offsets_];
+    RaggedAttentionGrad args{.forward = attributes_.arguments(context, offsets)};
+    args.forward.q = context[q_].f32();
+    args.forward.k = context[k_].f32();
+    args.forward.v = context[v_].f32();
+    args.forward.stride = context[q_].width;
+    args.forward.out_stride = context[d_out_].width;
+    args.forward.probabilities = context[probabilities_].f32();
+    args.d_out = context[d_out_].f32();
+    args.d_q = context[d_q_].f32();
+    args.d_k = context[d_k_].f32();
+    args.d_v = context[d_v_].f32();
+    for_sequences(context, offsets.rows - 1, 2 * context[q_].width,
+                  [&](int64_t begin, int64_t end) { context.table->attention_grad(args, begin, end); });
+  }
+
+ private:
+  AttentionAttributes attributes_;
+  ValueId q_, k_, v_, offsets_, probabilities_, d_out_, d_q_, d_k_, d_v_;
+};
+
+}  // namespace
+
+std::unique_ptr<NodeKernel> make_attention(const NodeBinding& binding) {
+  return std::make_unique<AttentionNode>(binding);
+}
+std::unique_ptr<NodeKernel> make_attention_packed(const NodeBinding& binding) {
+  return std::make_unique<PackedAttentionNode>(binding);
+}
+std::unique_ptr<NodeKernel> make_attention_grad(const NodeBinding& binding) {
+  return std::make_unique<AttentionGradNode>(binding);
+}
+
+}  // namespace fettle

@@ -1,0 +1,191 @@
+#include <cstring>
+#include <vector>
+
+#include "runtime/kernels/factories.h"
+#include "runtime/kernels/pack.h"
+
+namespace fettle {
+namespace {
+
+constexpr int64_t kActivationGrain = 8192;
+
+// Checked, and kept only until the weights are packed.
+EncodedTensor stored(const NodeBinding& binding, size_t i) {
+  EncodedTensor value = binding.parameters.stored(binding.node.inputs[i]);
+  check_values(binding.graph.value(binding.node.inputs[i]).name, value);
+  return value;
+}
+
+Tensor stored_bias(const NodeBinding& binding, size_t i) {
+  return binding.has(i) ? stored(binding, i).decode() : Tensor();
+}
+
+class PackedLinearNode : public NodeKernel {
+ public:
+  PackedLinearNode(ValueId x, ValueId y, std::unique_ptr<PackedLinear> weights, Activation activation)
+      : x_(x), y_(y), weights_(std::move(weights)), activation_(activation) {}
+
+  void run(const RunContext& context) override {
+    const Slot& x = context[x_];
+    const Slot& y = context[y_];
+    if (x.rows == 0) return;
+    weights_->run(x.f32(), x.width, x.rows, y.f32(), y.width, activation_, nullptr, *context.pool);
+  }
+  int64_t packed_bytes() const override { return weights_->size_bytes(); }
+
+ private:
+  ValueId x_, y_;
+  std::unique_ptr<PackedLinear> weights_;
+  Activation activation_;
+};
+
+// Three linears side by side in one output; their encodings differ, so they are not packed as one.
+class SplitQkvNode : public NodeKernel {
+ public:
+  SplitQkvNode(ValueId x, ValueId y, std::vector<std::unique_ptr<PackedLinear>> parts, std::vector<int64_t> columns)
+      : x_(x), y_(y), parts_(std::move(parts)), columns_(std::move(columns)) {}
+
+  void run(const RunContext& context) override {
+    const Slot& x = context[x_];
+    const Slot& y = context[y_];
+    if (x.rows == 0) return;
+    for (size_t i = 0; i < parts_.size(); ++i) {
+      parts_[i]->run(x.f32(), x.width, x.rows, y.f32() + columns_[i], y.width, Activation::kNone, nullptr,
+                     *context.pool);
+    }
+  }
+  int64_t packed_bytes() const override {
+    int64_t n = 0;
+    for (const auto& part : parts_) n += part->size_bytes();
+    return n;
+  }
+
+ private:
+  ValueId x_, y_;
+  std::vector<std::unique_ptr<PackedLinear>> parts_;
+  std::vector<int64_t> columns_;
+};
+
+// Weights read in place at every run: one product for each [weight, bias] pair, side by side.
+class LinearNode : public NodeKernel {
+ public:
+  LinearNode(const NodeBinding& binding, size_t n_parts)
+      : x_(binding.input(0)),
+        y_(binding.output(0)),
+        precision_(binding.options.precision),
+        activation_(parse_activation(binding.attributes().get_string("activation", "none"))) {
+    for (size_t i = 0; i < n_parts; ++i) parts_.push_back({binding.input(1 + 2 * i), binding.input(2 + 2 * i)});
+  }
+
+  void run(const RunContext& context) override {
+    const Slot& x = context[x_];
+    const Slot& y = context[y_];
+    if (x.rows == 0) return;
+    const auto product = precision_ == Precision::kBF16 ? context.table->matmul_bf16 : context.table->matmul_f32;
+    int64_t column = 0;
+    for (const Part& part : parts_) {
+      const Slot& weight = context[part.weight];
+      product({.m = x.rows,
+               .n = weight.rows,
+               .k = x.width,
+               .a = x.f32(),
+               .lda = x.width,
+               .b = weight.f32(),
+               .ldb = weight.width,
+               .transpose_b = true,
+               .c = y.f32() + column,
+               .ldc = y.width,
+               .bias = part.bias == kNoValue ? nullptr : context[part.bias].f32()},
+              *context.pool);
+      column += weight.rows;
+    }
+    if (activation_ == Activation::kNone) return;
+    for_row_ranges(context, y.size(), 1, kActivationGrain, [&](int64_t begin, int64_t end) {
+      context.table->activate(activation_, y.f32() + begin, y.f32() + begin, end - begin);
+    });
+  }
+
+ private:
+  struct Part {
+    ValueId weight;
+    ValueId bias;
+  };
+  ValueId x_, y_;
+  Precision precision_;
+  Activation activation_;
+  std::vector<Part> parts_;
+};
+
+bool can_pack(const NodeBinding& binding, size_t weight) {
+  return binding.is_constant(weight) && (!binding.has(weight + 1) || binding.is_constant(weight + 1));
+}
+
+// Rows of several tensors of one type under each other.
+Tensor stacked(const std::vector<Tensor>& parts) {
+  Shape shape = parts[0].shape();
+  shape[0] = 0;
+  for (const Tensor& part : parts) shape[0] += part.dim(0);
+  Tensor all(parts[0].dtype(), shape);
+  auto* out = static_cast<std::byte*>(all.raw_mutable());
+  for (const Tensor& part : parts) {
+    std::memcpy(out, part.raw(), static_cast<size_t>(part.size_bytes()));
+    out += part.size_bytes();
+  }
+  return all;
+}
+
+constexpr size_t kQkvParts = 3;
+
+std::unique_ptr<NodeKernel> pack_qkv(const NodeBinding& binding) {
+  std::vector<EncodedTensor> weights;
+  std::vector<Tensor> values;
+  std::vector<Tensor> scales;
+  std::vector<Tensor> biases;
+  bool alike = true;
+  for (size_t i = 0; i < kQkvParts; ++i) {
+    weights.push_back(stored(binding, 1 + 2 * i));
+    const EncodedTensor& weight = weights.back();
+    const Tensor bias = stored_bias(binding, 2 + 2 * i);
+    values.push_back(weight.data);
+    if (weight.scales.defined()) scales.push_back(weight.scales);
+    biases.push_back(bias.defined() ? bias : Tensor(DType::kF32, {weight.shape[0]}));
+    alike = alike && weight.encoding == weights[0].encoding;
+  }
+  const ValueId x = binding.input(0);
+  const ValueId y = binding.output(0);
+  if (alike) {
+    EncodedTensor all{.encoding = weights[0].encoding, .shape = {}, .data = stacked(values), .scales = {}};
+    all.shape = all.data.shape();
+    if (!scales.empty()) all.scales = stacked(scales);
+    return std::make_unique<PackedLinearNode>(x, y, pack_weights(all, stacked(biases), binding.options),
+                                              Activation::kNone);
+  }
+  std::vector<std::unique_ptr<PackedLinear>> parts;
+  std::vector<int64_t> columns;
+  int64_t column = 0;
+  for (size_t i = 0; i < kQkvParts; ++i) {
+    parts.push_back(pack_weights(weights[i], biases[i], binding.options));
+    columns.push_back(column);
+    column += weights[i].shape[0];
+  }
+  return std::make_unique<SplitQkvNode>(x, y, std::move(parts), std::move(columns));
+}
+
+}  // namespace
+
+std::unique_ptr<NodeKernel> make_linear(const NodeBinding& binding) {
+  if (!can_pack(binding, 1)) return std::make_unique<LinearNode>(binding, 1);
+  const EncodedTensor weight = stored(binding, 1);
+  return std::make_unique<PackedLinearNode>(binding.input(0), binding.output(0),
+                                            pack_weights(weight, stored_bias(binding, 2), binding.options),
+                                            parse_activation(binding.attributes().get_string("activation", "none")));
+}
+
+std::unique_ptr<NodeKernel> make_linear_qkv(const NodeBinding& binding) {
+  for (size_t i = 0; i < kQkvParts; ++i) {
+    if (!can_pack(binding, 1 + 2 * i)) return std::make_unique<LinearNode>(binding, kQkvParts);
+  }
+  return pack_qkv(binding);
+}
+
+}  // namespace fettle

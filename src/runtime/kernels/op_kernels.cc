@@ -1,0 +1,42 @@
+#include "runtime/kernels/factories.h"
+
+namespace fettle {
+namespace {
+
+constexpr uint32_t kFirst = 1;
+constexpr uint32_t kSecond = 2;
+
+// What is not listed runs by its reference: the losses of distillation, small and rare.
+constexpr OpKernel kKernels[] = {
+    {"linear", make_linear},
+    {"linear_qkv", make_linear_qkv},
+    {"matmul", make_matmul},
+    {"sum_rows", make_sum_rows},
+    {"add", make_add, kFirst | kSecond},
+    {"scale", make_scale, kFirst},
+    {"activate", make_activate, kFirst},
+    {"activate_grad", make_activate_grad, kSecond},
+    {"dropout", make_dropout, kFirst},
+    {"gather_rows", make_gather_rows},
+    {"scatter_rows", make_scatter_rows},
+    {"layer_norm", make_layer_norm, kFirst},
+    {"layer_norm_grad", make_layer_norm_grad},
+    {"attention", make_attention},
+    {"attention_packed", make_attention_packed},
+    {"attention_grad", make_attention_grad},
+    {"softmax", make_softmax, kFirst},
+    {"log_softmax", make_log_softmax, kFirst},
+    {"softmax_cross_entropy", make_softmax_cross_entropy},
+    {"softmax_cross_entropy_grad", make_softmax_cross_entropy_grad},
+};
+
+}  // namespace
+
+const OpKernel* find_op_kernel(std::string_view op) {
+  for (const OpKernel& kernel : kKernels) {
+    if (kernel.op == op) return &kernel;
+  }
+  return nullptr;
+}
+
+}  // namespace fettle
