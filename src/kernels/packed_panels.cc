@@ -77,7 +77,8 @@ std::vector<float> padded(const float* values, int64_t n, int64_t n_padded) {
 
 class PanelLinear : public PackedLinear {
  public:
-  PanelLinear(const LinearWeights& from, const PanelKernel& kernel) : kernel_(kernel) {
+  PanelLinear(const LinearWeights& from, const PanelKernel& kernel, void (*install)(KernelTable&)) : kernel_(kernel) {
+    install(table_);
     w_.out_features = from.out_features;
     w_.in_features = from.in_features;
     w_.k_padded = round_up(std::max<int64_t>(from.in_features, 1), kernel.k_multiple);
@@ -111,7 +112,7 @@ class PanelLinear : public PackedLinear {
     const int64_t two_blocks = 2 * kernel_.row_block;
     const int64_t chunk = std::max(kRowsBytes / std::max<int64_t>(row_bytes, 1) / two_blocks, int64_t{1}) * two_blocks;
     for (int64_t row = 0; row < rows; row += chunk) {
-      PanelJob job{.kernel = &kernel_,
+      PanelJob job{.table = &table_,
                    .weights = &w_,
                    .rows = std::min(chunk, rows - row),
                    .y = y + row * ldy,
@@ -181,6 +182,7 @@ class PanelLinear : public PackedLinear {
   }
 
   PanelKernel kernel_;
+  KernelTable table_;
   PanelWeights w_;
   AlignedBytes data_;
   int64_t data_size_ = 0;
@@ -199,15 +201,14 @@ float quantize_scale(float absmax) {
 }
 
 void finish_block(const PanelJob& job, float* block, int64_t row, int64_t rows, int64_t column, int64_t n_columns) {
-  const PanelKernel& kernel = *job.kernel;
   for (int64_t r = 0; r < rows; ++r) {
     float* values = block + r * kGroupWidth;
     const int64_t at = (row + r) * job.ldy + column;
     if (job.residual != nullptr) {
-      if (job.activation != Activation::kNone) kernel.activate(job.activation, values, values, n_columns);
-      kernel.add(values, job.residual + at, job.y + at, n_columns);
+      if (job.activation != Activation::kNone) job.table->activate(job.activation, values, values, n_columns);
+      job.table->add(values, job.residual + at, job.y + at, n_columns);
     } else if (job.activation != Activation::kNone) {
-      kernel.activate(job.activation, values, job.y + at, n_columns);
+      job.table->activate(job.activation, values, job.y + at, n_columns);
     } else {
       std::memcpy(job.y + at, values, static_cast<size_t>(n_columns) * sizeof(float));
     }
@@ -229,14 +230,16 @@ void check_int8_weights(const LinearWeights& weights) {
   if (weights.scales == nullptr && weights.out_features > 0) bad_input("linear", "int8 weights without scales");
 }
 
-std::unique_ptr<PackedLinear> pack_panels(const LinearWeights& weights, const PanelKernel& kernel) {
+std::unique_ptr<PackedLinear> pack_panels(const LinearWeights& weights, const PanelKernel& kernel,
+                                          void (*install)(KernelTable&)) {
   check_linear_weights(weights);
-  return std::make_unique<PanelLinear>(weights, kernel);
+  return std::make_unique<PanelLinear>(weights, kernel, install);
 }
 
-std::unique_ptr<PackedLinear> pack_int8_panels(const LinearWeights& weights, const PanelKernel& kernel) {
+std::unique_ptr<PackedLinear> pack_int8_panels(const LinearWeights& weights, const PanelKernel& kernel,
+                                               void (*install)(KernelTable&)) {
   check_int8_weights(weights);
-  auto linear = std::make_unique<PanelLinear>(weights, kernel);
+  auto linear = std::make_unique<PanelLinear>(weights, kernel, install);
   linear->add_scales(weights);
   return linear;
 }

@@ -54,11 +54,9 @@ struct PanelWeights {
   }
 };
 
-struct PanelKernel;
-
 // One product: all rows by a range of groups.
 struct PanelJob {
-  const PanelKernel* kernel = nullptr;
+  const KernelTable* table = nullptr;  // for activate and add
   const PanelWeights* weights = nullptr;
   const std::byte* rows_data = nullptr;  // prepared rows
   const float* row_scales = nullptr;     // [rows], int8 only
@@ -87,8 +85,6 @@ struct PanelKernel {
   int64_t row_block = 16;
   void (*prepare)(const PrepareRows& from, std::byte* to, float* scales) = nullptr;
   void (*columns)(const PanelJob& job, int64_t group_begin, int64_t group_end) = nullptr;
-  void (*activate)(Activation, const float* x, float* y, int64_t n) = nullptr;
-  void (*add)(const float* a, const float* b, float* y, int64_t n) = nullptr;
 };
 
 // Finished values of `rows` rows and up to 96 columns (row stride kGroupWidth, bias added) on their way to y:
@@ -99,7 +95,10 @@ void finish_block(const PanelJob& job, float* block, int64_t row, int64_t rows, 
 void check_linear_weights(const LinearWeights& weights);
 void check_int8_weights(const LinearWeights& weights);
 
-std::unique_ptr<PackedLinear> pack_panels(const LinearWeights& weights, const PanelKernel& kernel);
-std::unique_ptr<PackedLinear> pack_int8_panels(const LinearWeights& weights, const PanelKernel& kernel);
+// install puts `activate` and `add` of the instruction set into a table.
+std::unique_ptr<PackedLinear> pack_panels(const LinearWeights& weights, const PanelKernel& kernel,
+                                          void (*install)(KernelTable&));
+std::unique_ptr<PackedLinear> pack_int8_panels(const LinearWeights& weights, const PanelKernel& kernel,
+                                               void (*install)(KernelTable&));
 
 }  // namespace fettle

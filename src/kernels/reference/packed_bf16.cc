@@ -1,4 +1,5 @@
 #include <utility>
+#include <vector>
 
 #include "kernels/packed_panels.h"
 #include "kernels/reference/kernels.h"
@@ -15,13 +16,13 @@ class PlainBf16 : public PackedLinear {
   void run(const float* x, int64_t ldx, int64_t rows, float* y, int64_t ldy, Activation activation,
            const float* residual, ThreadPool& pool) const override {
     pool.parallel_for(rows, [&](int64_t r, int) {
-      float* out = y + r * ldy;
+      std::vector<float> out(static_cast<size_t>(w_.out_features));
       for (int64_t o = 0; o < w_.out_features; ++o) {
         float sum = 0;
         for (int64_t i = 0; i < w_.in_features; ++i) sum += x[r * ldx + i] * bf16_to_f32(w_.row(o)[i]);
-        out[o] = sum + w_.bias[o];
+        out[static_cast<size_t>(o)] = sum + w_.bias[o];
       }
-      finish_row(out, w_.out_features, activation, residual == nullptr ? nullptr : residual + r * ldy);
+      finish_row(out, activation, residual == nullptr ? nullptr : residual + r * ldy, y + r * ldy);
     });
   }
   int64_t size_bytes() const override { return w_.size_bytes(); }

@@ -38,13 +38,13 @@ class PlainInt8 : public PackedLinear {
     pool.parallel_for(rows, [&](int64_t r, int) {
       std::vector<int8_t> q(static_cast<size_t>(w_.in_features));
       const float scale = quantize_row(x + r * ldx, w_.in_features, q.data());
-      float* out = y + r * ldy;
+      std::vector<float> out(static_cast<size_t>(w_.out_features));
       for (int64_t o = 0; o < w_.out_features; ++o) {
         int32_t sum = 0;
         for (int64_t i = 0; i < w_.in_features; ++i) sum += int32_t{q[i]} * w_.row(o)[i];
-        out[o] = static_cast<float>(sum) * (scale * scales_[o]) + w_.bias[o];
+        out[static_cast<size_t>(o)] = static_cast<float>(sum) * (scale * scales_[o]) + w_.bias[o];
       }
-      finish_row(out, w_.out_features, activation, residual == nullptr ? nullptr : residual + r * ldy);
+      finish_row(out, activation, residual == nullptr ? nullptr : residual + r * ldy, y + r * ldy);
     });
   }
   int64_t size_bytes() const override { return w_.size_bytes() + static_cast<int64_t>(scales_.size() * sizeof(float)); }

@@ -30,7 +30,7 @@ struct PlainWeights {
   std::vector<float> bias;      // [out_features]
 };
 
-// Activation of a finished row of y and the residual, both in place. residual may be null.
-void finish_row(float* y, int64_t n, Activation activation, const float* residual);
+// y = activation(values) + residual for one row; residual may be null, or y itself. values are overwritten.
+void finish_row(std::vector<float>& values, Activation activation, const float* residual, float* y);
 
 }  // namespace fettle::reference

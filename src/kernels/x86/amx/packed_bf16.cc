@@ -47,14 +47,12 @@ constexpr PanelKernel kKernel{.weight_bytes = 2,
                               .k_multiple = kPerLine,
                               .row_block = kTileRows,
                               .prepare = prepare,
-                              .columns = tile_columns<Bf16Dot, AddBias>,
-                              .activate = avx512::activate,
-                              .add = avx512::add};
+                              .columns = tile_columns<Bf16Dot, AddBias>};
 
 }  // namespace
 
 std::unique_ptr<PackedLinear> pack_bf16(const LinearWeights& weights) {
-  return pack_panels(weights, kKernel);
+  return pack_panels(weights, kKernel, avx512::install_training);
 }
 
 }  // namespace fettle::amx

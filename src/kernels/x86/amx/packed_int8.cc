@@ -30,14 +30,12 @@ constexpr PanelKernel kKernel{.weight_bytes = 1,
                               .k_multiple = 64,
                               .row_block = kTileRows,
                               .prepare = avx512::prepare_int8,
-                              .columns = tile_columns<Int8Dot, Dequantize>,
-                              .activate = avx512::activate,
-                              .add = avx512::add};
+                              .columns = tile_columns<Int8Dot, Dequantize>};
 
 }  // namespace
 
 std::unique_ptr<PackedLinear> pack_int8(const LinearWeights& weights) {
-  return pack_int8_panels(weights, kKernel);
+  return pack_int8_panels(weights, kKernel, avx512::install_training);
 }
 
 }  // namespace fettle::amx

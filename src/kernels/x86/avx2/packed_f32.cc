@@ -20,14 +20,12 @@ constexpr PanelKernel kKernel{.weight_bytes = 4,
                               .k_multiple = 16,
                               .row_block = kVectorRows,
                               .prepare = prepare_f32,
-                              .columns = vector_columns<F32Product>,
-                              .activate = activate,
-                              .add = add};
+                              .columns = vector_columns<F32Product>};
 
 }  // namespace
 
 std::unique_ptr<PackedLinear> pack_f32(const LinearWeights& weights) {
-  return pack_panels(weights, kKernel);
+  return pack_panels(weights, kKernel, install_training);
 }
 
 }  // namespace fettle::avx2

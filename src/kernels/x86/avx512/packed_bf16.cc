@@ -21,14 +21,12 @@ constexpr PanelKernel kKernel{.weight_bytes = 2,
                               .k_multiple = 16,
                               .row_block = kVectorRows,
                               .prepare = prepare_f32,
-                              .columns = vector_columns<Bf16Product>,
-                              .activate = activate,
-                              .add = add};
+                              .columns = vector_columns<Bf16Product>};
 
 }  // namespace
 
 std::unique_ptr<PackedLinear> pack_bf16(const LinearWeights& weights) {
-  return pack_panels(weights, kKernel);
+  return pack_panels(weights, kKernel, install_training);
 }
 
 }  // namespace fettle::avx512

@@ -26,14 +26,12 @@ constexpr PanelKernel kKernel{.weight_bytes = 1,
                               .k_multiple = 32,
                               .row_block = kVectorRows,
                               .prepare = prepare_int16,
-                              .columns = vector_columns<Int8Product>,
-                              .activate = activate,
-                              .add = add};
+                              .columns = vector_columns<Int8Product>};
 
 }  // namespace
 
 std::unique_ptr<PackedLinear> pack_int8(const LinearWeights& weights) {
-  return pack_int8_panels(weights, kKernel);
+  return pack_int8_panels(weights, kKernel, install_training);
 }
 
 }  // namespace fettle::avx512

@@ -23,14 +23,12 @@ constexpr PanelKernel kKernel{.weight_bytes = 1,
                               .k_multiple = 64,
                               .row_block = avx512::kVectorRows,
                               .prepare = avx512::prepare_uint8,
-                              .columns = vector_columns<Int8Product>,
-                              .activate = avx512::activate,
-                              .add = avx512::add};
+                              .columns = vector_columns<Int8Product>};
 
 }  // namespace
 
 std::unique_ptr<PackedLinear> pack_int8(const LinearWeights& weights) {
-  return pack_int8_panels(weights, kKernel);
+  return pack_int8_panels(weights, kKernel, avx512::install_training);
 }
 
 }  // namespace fettle::vnni
