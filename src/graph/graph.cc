@@ -120,10 +120,10 @@ void Graph::set_nodes(std::vector<Node> nodes) {
   for (Value& value : values_) value.producer = -1;
   for (size_t i = 0; i < nodes_.size(); ++i) {
     for (const ValueId output : nodes_[i].outputs) {
-      // An id that is out of range is left for verify() to name.
-      if (output >= 0 && output < static_cast<ValueId>(values_.size())) {
-        values_[static_cast<size_t>(output)].producer = static_cast<NodeId>(i);
-      }
+      // Ids out of range and second producers are left for verify() to name.
+      if (output < 0 || output >= static_cast<ValueId>(values_.size())) continue;
+      NodeId& producer = values_[static_cast<size_t>(output)].producer;
+      if (producer < 0) producer = static_cast<NodeId>(i);
     }
   }
 }

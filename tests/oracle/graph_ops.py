@@ -1,0 +1,81 @@
+# Values of PyTorch in float64 for src/graph/oracle_test.cc: python3 graph_ops.py OUTPUT.json; exit code 77 without PyTorch.
+import json
+import sys
+
+try:
+    import torch
+    import torch.nn.functional as F
+except ImportError:
+    sys.exit(77)
+
+torch.manual_seed(7)
+torch.set_default_dtype(torch.float64)
+torch.set_num_threads(1)
+
+
+def flat(tensor):
+    return tensor.detach().reshape(-1).tolist()
+
+
+def leaf(*shape):
+    return (1.5 * torch.randn(*shape)).requires_grad_()
+
+
+def case(inputs, result, wrt):
+    """The result, and the gradients of its product with fixed numbers."""
+    weights = torch.randn(result.shape)
+    grads = torch.autograd.grad((result * weights).sum(), wrt)
+    return {
+        "inputs": {name: flat(value) for name, value in inputs.items()},
+        "result": flat(result),
+        "d_result": flat(weights),
+        "gradients": [flat(grad) for grad in grads],
+    }
+
+
+def layer_norm():
+    x, gamma, beta = leaf(5, 8), leaf(8), leaf(8)
+    y = F.layer_norm(x, (8,), gamma, beta, 1e-5)
+    return case({"x": x, "gamma": gamma, "beta": beta}, y, [x, gamma, beta])
+
+
+def activation(function):
+    x = leaf(40)
+    return case({"x": x}, function(x), [x])
+
+
+def cross_entropy(smoothing):
+    x = leaf(6, 5)
+    labels = torch.tensor([0, 4, -100, 2, 2, -100])
+    return case({"x": x}, F.cross_entropy(x, labels, label_smoothing=smoothing).reshape(1), [x])
+
+
+def distillation(temperature):
+    student, teacher = leaf(6, 5), torch.randn(6, 5) * 2
+    loss = F.kl_div(F.log_softmax(student / temperature, -1), F.softmax(teacher / temperature, -1), reduction="batchmean")
+    return case({"student": student, "teacher": teacher}, (temperature**2 * loss).reshape(1), [student])
+
+
+def attention():
+    """Offsets 0, 3, 4, 9; 2 heads of 4."""
+    q, k, v = leaf(9, 8), leaf(9, 8), leaf(9, 8)
+    parts = []
+    for begin, end in ((0, 3), (3, 4), (4, 9)):
+        heads = [t[begin:end].reshape(-1, 2, 4).transpose(0, 1) for t in (q, k, v)]
+        scores = heads[0] @ heads[1].transpose(1, 2) / 2
+        parts.append((scores.softmax(-1) @ heads[2]).transpose(0, 1).reshape(-1, 8))
+    return case({"q": q, "k": k, "v": v}, torch.cat(parts), [q, k, v])
+
+
+cases = {
+    "layer_norm": layer_norm(),
+    "gelu": activation(F.gelu),
+    "gelu_tanh": activation(lambda x: F.gelu(x, approximate="tanh")),
+    "cross_entropy": cross_entropy(0.0),
+    "cross_entropy_smooth": cross_entropy(0.1),
+    "distillation_1": distillation(1.0),
+    "distillation_4": distillation(4.0),
+    "attention": attention(),
+}
+with open(sys.argv[1], "w") as output:
+    json.dump(cases, output)
