@@ -13,9 +13,7 @@ namespace {
 std::vector<const KernelTable*> find_supported() {
   static const KernelTable reference_table = reference::table();
   std::vector<const KernelTable*> tables = {&reference_table};
-  for (const KernelTable& table : platform_tables()) {
-    if (table.supported(cpu_features())) tables.push_back(&table);
-  }
+  for (const KernelTable& table : platform_tables()) tables.push_back(&table);
   return tables;
 }
 

@@ -7,7 +7,7 @@
 
 namespace fettle {
 
-// Slowest first; not yet asked whether this machine supports them. One of x86/platform.cc and arm/platform.cc is built.
+// Those that this machine supports, slowest first. One of x86/platform.cc and arm/platform.cc is built.
 std::span<const KernelTable> platform_tables();
 
 }  // namespace fettle

@@ -1,6 +1,6 @@
 #include "kernels/platform.h"
 
-#include <array>
+#include <vector>
 
 #include "kernels/x86/amx/kernels.h"
 #include "kernels/x86/avx2/kernels.h"
@@ -8,9 +8,22 @@
 #include "kernels/x86/vnni/kernels.h"
 
 namespace fettle {
+namespace {
+
+std::vector<KernelTable> make_tables() {
+  const CpuFeatures& features = cpu_features();
+  std::vector<KernelTable> tables;
+  if (avx2::supported(features)) tables.push_back(avx2::table());
+  if (avx512::supported(features)) tables.push_back(avx512::table());
+  if (vnni::supported(features)) tables.push_back(vnni::table());
+  if (amx::supported(features)) tables.push_back(amx::table());
+  return tables;
+}
+
+}  // namespace
 
 std::span<const KernelTable> platform_tables() {
-  static const std::array<KernelTable, 4> tables = {avx2::table(), avx512::table(), vnni::table(), amx::table()};
+  static const std::vector<KernelTable> tables = make_tables();
   return tables;
 }
 

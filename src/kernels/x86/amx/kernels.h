@@ -6,6 +6,8 @@
 
 namespace fettle::amx {
 
+bool supported(const CpuFeatures& features);
+// May be called only where the set is supported.
 KernelTable table();
 
 void matmul_bf16(const Matmul& product, ThreadPool& pool);

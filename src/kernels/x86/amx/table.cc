@@ -3,13 +3,17 @@
 
 namespace fettle::amx {
 
+bool supported(const CpuFeatures& features) {
+  return features.avx512_vnni && features.avx512_bf16 && features.amx_int8 && features.amx_bf16;
+}
+
 KernelTable table() {
   KernelTable table = vnni::table();
   table.name = "amx";
-  table.supported = [](const CpuFeatures& features) {
-    return features.avx512_vnni && features.avx512_bf16 && features.amx_int8 && features.amx_bf16;
-  };
+  table.supported = supported;
   table.matmul_bf16 = matmul_bf16;
+  table.pack_bf16 = pack_bf16;
+  table.pack_int8 = pack_int8;
   return table;
 }
 

@@ -3,10 +3,19 @@
 
 namespace fettle::avx2 {
 
+bool supported(const CpuFeatures& features) {
+  return features.avx2;
+}
+
 KernelTable table() {
   KernelTable table = reference::table();
   table.name = "avx2";
-  table.supported = [](const CpuFeatures& features) { return features.avx2; };
+  table.supported = supported;
+  install_training(table);
+  table.pack_f32 = pack_f32;
+  table.pack_bf16 = pack_bf16;
+  table.pack_int8 = pack_int8;
+  table.gather_int8 = gather_int8;
   return table;
 }
 

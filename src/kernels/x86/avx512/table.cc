@@ -3,10 +3,19 @@
 
 namespace fettle::avx512 {
 
+bool supported(const CpuFeatures& features) {
+  return features.avx512;
+}
+
 KernelTable table() {
   KernelTable table = avx2::table();
   table.name = "avx512";
-  table.supported = [](const CpuFeatures& features) { return features.avx512; };
+  table.supported = supported;
+  install_training(table);
+  table.pack_f32 = pack_f32;
+  table.pack_bf16 = pack_bf16;
+  table.pack_int8 = pack_int8;
+  table.gather_int8 = gather_int8;
   return table;
 }
 

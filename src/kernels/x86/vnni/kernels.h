@@ -6,6 +6,8 @@
 
 namespace fettle::vnni {
 
+bool supported(const CpuFeatures& features);
+// May be called only where the set is supported.
 KernelTable table();
 
 std::unique_ptr<PackedLinear> pack_int8(const LinearWeights& weights);

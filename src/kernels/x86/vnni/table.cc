@@ -3,10 +3,15 @@
 
 namespace fettle::vnni {
 
+bool supported(const CpuFeatures& features) {
+  return features.avx512_vnni;
+}
+
 KernelTable table() {
   KernelTable table = avx512::table();
   table.name = "vnni";
-  table.supported = [](const CpuFeatures& features) { return features.avx512_vnni; };
+  table.supported = supported;
+  table.pack_int8 = pack_int8;
   return table;
 }
 

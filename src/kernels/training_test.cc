@@ -1,0 +1,398 @@
+// Every table's training kernels against the reference table, on sizes that are no multiples of anything.
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <cstring>
+#include <string>
+#include <vector>
+
+#include "base/philox.h"
+#include "kernels/dispatch.h"
+
+namespace fettle {
+namespace {
+
+using Floats = std::vector<float>;
+
+Floats normal_values(int64_t n, uint64_t seed, float spread = 1) {
+  Philox random(seed);
+  Floats values(static_cast<size_t>(n));
+  for (float& value : values) value = spread * random.normal();
+  return values;
+}
+
+// Largest |a - b| / (|b| + 1); NaN in one alone is infinite.
+double difference(const Floats& a, const Floats& b) {
+  EXPECT_EQ(a.size(), b.size());
+  double worst = 0;
+  for (size_t i = 0; i < a.size(); ++i) {
+    if (std::isnan(a[i]) && std::isnan(b[i])) continue;
+    if (a[i] == b[i]) continue;
+    const double d = std::abs(static_cast<double>(a[i]) - b[i]) / (std::abs(b[i]) + 1.0);
+    worst = std::isnan(d) ? INFINITY : std::max(worst, d);
+  }
+  return worst;
+}
+
+const KernelTable& reference() {
+  return table_named("reference");
+}
+
+class Training : public testing::TestWithParam<const KernelTable*> {
+ protected:
+  const KernelTable& table() const { return *GetParam(); }
+  ThreadPool pool_{2};
+};
+
+constexpr int64_t kSizes[] = {1, 7, 8, 9, 15, 16, 17, 31, 33, 63, 64, 65, 127, 257, 768};
+
+struct MatmulCase {
+  Matmul product;
+  Floats a, b, bias, c;
+};
+
+MatmulCase make_matmul(int64_t m, int64_t n, int64_t k, int form, uint64_t seed) {
+  MatmulCase x;
+  Matmul& p = x.product;
+  p.m = m;
+  p.n = n;
+  p.k = k;
+  p.transpose_a = (form & 1) != 0;
+  p.transpose_b = (form & 2) != 0;
+  p.accumulate = (form & 4) != 0;
+  p.lda = (p.transpose_a ? m : k) + 3;
+  p.ldb = (p.transpose_b ? k : n) + 1;
+  p.ldc = n + 5;
+  x.a = normal_values((p.transpose_a ? k : m) * p.lda, seed);
+  x.b = normal_values((p.transpose_b ? n : k) * p.ldb, seed + 1);
+  x.c = normal_values(m * p.ldc, seed + 2);
+  x.bias = normal_values(n, seed + 3);
+  return x;
+}
+
+Floats run_matmul(void (*matmul)(const Matmul&, ThreadPool&), const MatmulCase& x, ThreadPool& pool) {
+  Floats c = x.c;
+  Matmul p = x.product;
+  p.a = x.a.data();
+  p.b = x.b.data();
+  p.c = c.data();
+  p.bias = p.accumulate ? x.bias.data() : nullptr;
+  matmul(p, pool);
+  return c;
+}
+
+TEST_P(Training, MatmulAgreesWithReferenceOnOddShapes) {
+  const int64_t shapes[][3] = {{1, 1, 1},    {1, 17, 31},  {15, 16, 33},  {16, 15, 257},  {17, 33, 32},  {31, 1, 64},
+                               {33, 65, 17}, {47, 100, 1}, {257, 31, 40}, {20, 270, 520}, {260, 12, 300}};
+  for (const auto& [m, n, k] : shapes) {
+    for (int form = 0; form < 8; ++form) {
+      SCOPED_TRACE(testing::Message() << m << " x " << n << " x " << k << " form " << form);
+      const MatmulCase x = make_matmul(m, n, k, form, static_cast<uint64_t>(m * 1000 + n + form));
+      const double bound = 2e-6 * std::sqrt(static_cast<double>(k)) + 1e-6;
+      EXPECT_LE(difference(run_matmul(table().matmul_f32, x, pool_), run_matmul(reference().matmul_f32, x, pool_)),
+                bound);
+      EXPECT_LE(difference(run_matmul(table().matmul_bf16, x, pool_), run_matmul(reference().matmul_bf16, x, pool_)),
+                bound);
+    }
+  }
+}
+
+TEST_P(Training, MatmulOfNothingIsBiasAndOldValue) {
+  MatmulCase x = make_matmul(5, 9, 0, 4, 1);
+  Floats expected = x.c;
+  for (int64_t i = 0; i < 5; ++i) {
+    for (int64_t j = 0; j < 9; ++j) expected[i * x.product.ldc + j] += x.bias[j];
+  }
+  EXPECT_LE(difference(run_matmul(table().matmul_f32, x, pool_), expected), 1e-6);
+  EXPECT_LE(difference(run_matmul(table().matmul_bf16, x, pool_), expected), 1e-6);
+  x = make_matmul(0, 9, 4, 0, 1);
+  EXPECT_EQ(run_matmul(table().matmul_bf16, x, pool_), x.c);
+}
+
+TEST_P(Training, MatmulHasTheSameBitsAtAnyNumberOfThreads) {
+  ThreadPool one(1);
+  ThreadPool three(3);
+  for (int form = 0; form < 4; ++form) {
+    const MatmulCase x = make_matmul(300, 290, 600, form, 7);
+    const Floats f32 = run_matmul(table().matmul_f32, x, one);
+    const Floats bf16 = run_matmul(table().matmul_bf16, x, one);
+    for (ThreadPool* pool : {&pool_, &three}) {
+      EXPECT_EQ(f32, run_matmul(table().matmul_f32, x, *pool));
+      EXPECT_EQ(bf16, run_matmul(table().matmul_bf16, x, *pool));
+    }
+  }
+}
+
+TEST_P(Training, MatmulLetsNanAndInfinityThrough) {
+  MatmulCase x = make_matmul(18, 19, 20, 0, 3);
+  x.a[2 * x.product.lda + 5] = NAN;
+  x.b[7 * x.product.ldb + 4] = INFINITY;
+  for (auto matmul : {table().matmul_f32, table().matmul_bf16}) {
+    const Floats c = run_matmul(matmul, x, pool_);
+    for (int64_t i = 0; i < 18; ++i) {
+      for (int64_t j = 0; j < 19; ++j) {
+        const float value = c[i * x.product.ldc + j];
+        EXPECT_EQ(std::isnan(value), i == 2) << i << " " << j;
+        EXPECT_EQ(std::isinf(value), i != 2 && j == 4) << i << " " << j;
+      }
+    }
+  }
+}
+
+struct AttentionData {
+  std::vector<int32_t> offsets;
+  std::vector<int64_t> pair_offsets;
+  int64_t heads, width;
+  Floats qkv, d_out;
+
+  AttentionData(const std::vector<int32_t>& lengths, int64_t n_heads, int64_t head_dim)
+      : offsets{0}, pair_offsets{0}, heads(n_heads), width(head_dim) {
+    for (const int64_t length : lengths) {
+      offsets.push_back(offsets.back() + static_cast<int32_t>(length));
+      pair_offsets.push_back(pair_offsets.back() + length * length);
+    }
+    qkv = normal_values(offsets.back() * stride(), 5);
+    d_out = normal_values(offsets.back() * heads * width, 6);
+  }
+
+  int64_t stride() const { return 3 * heads * width + 1; }
+  int64_t batch() const { return static_cast<int64_t>(offsets.size()) - 1; }
+
+  RaggedAttention forward(Floats& out, Floats* probabilities, float dropout) const {
+    RaggedAttention args{.q = qkv.data(),
+                         .k = qkv.data() + heads * width,
+                         .v = qkv.data() + 2 * heads * width,
+                         .stride = stride(),
+                         .offsets = offsets.data(),
+                         .n_heads = heads,
+                         .head_dim = width,
+                         .scale = 0.3f,
+                         .out = out.data(),
+                         .out_stride = heads * width};
+    if (probabilities != nullptr) args.probabilities = probabilities->data();
+    args.pair_offsets = pair_offsets.data();
+    args.dropout = dropout;
+    args.seed = 11;
+    args.stream = 3;
+    return args;
+  }
+};
+
+struct AttentionResult {
+  Floats out, probabilities, d_qkv;
+};
+
+AttentionResult run_attention(const KernelTable& table, const AttentionData& data, float dropout) {
+  AttentionResult r;
+  r.out.resize(data.d_out.size());
+  r.probabilities.resize(data.heads * data.pair_offsets.back());
+  r.d_qkv.resize(data.qkv.size());
+  const RaggedAttention forward = data.forward(r.out, &r.probabilities, dropout);
+  table.attention(forward, 0, 1);
+  table.attention(forward, 1, data.batch());
+  RaggedAttentionGrad backward{.forward = forward, .d_out = data.d_out.data(), .d_q = r.d_qkv.data()};
+  backward.d_k = r.d_qkv.data() + data.heads * data.width;
+  backward.d_v = r.d_qkv.data() + 2 * data.heads * data.width;
+  table.attention_grad(backward, 0, data.batch());
+  return r;
+}
+
+TEST_P(Training, AttentionAndItsGradientAgreeWithReference) {
+  for (const int64_t head_dim : {1, 8, 20, 32, 64}) {
+    for (const float dropout : {0.0f, 0.25f}) {
+      SCOPED_TRACE(testing::Message() << "head_dim " << head_dim << " dropout " << dropout);
+      const AttentionData data({1, 5, 16, 0, 33, 70, 129}, 3, head_dim);
+      const AttentionResult got = run_attention(table(), data, dropout);
+      const AttentionResult expected = run_attention(reference(), data, dropout);
+      EXPECT_LE(difference(got.out, expected.out), 5e-6);
+      EXPECT_LE(difference(got.probabilities, expected.probabilities), 2e-6);
+      EXPECT_LE(difference(got.d_qkv, expected.d_qkv), 2e-5);
+      Floats out(got.out.size());
+      table().attention(data.forward(out, nullptr, dropout), 0, data.batch());
+      EXPECT_LE(difference(out, got.out), 1e-6);
+    }
+  }
+}
+
+TEST_P(Training, LayerNormAgreesWithReference) {
+  for (const int64_t width : kSizes) {
+    const int64_t rows = 5;
+    const Floats x = normal_values(rows * width, 1);
+    const Floats residual = normal_values(rows * width, 2);
+    const Floats gamma = normal_values(width, 3);
+    const Floats beta = normal_values(width, 4);
+    for (const bool with_residual : {false, true}) {
+      const auto run = [&](const KernelTable& kernels) {
+        Floats y(x.size() + 2 * rows);
+        LayerNorm args{.x = x.data(), .gamma = gamma.data(), .beta = beta.data(), .eps = 1e-5f, .width = width};
+        args.residual = with_residual ? residual.data() : nullptr;
+        args.y = y.data();
+        args.mean = y.data() + rows * width;
+        args.rstd = args.mean + rows;
+        kernels.layer_norm(args, 0, 2);
+        kernels.layer_norm(args, 2, rows);
+        return y;
+      };
+      EXPECT_LE(difference(run(table()), run(reference())), 1e-5) << width;
+    }
+  }
+}
+
+TEST_P(Training, LayerNormGradientAgreesWithReference) {
+  for (const int64_t width : {1, 9, 17, 100, 768}) {
+    for (const int64_t rows : {1, 31, 32, 33, 100}) {
+      const Floats x = normal_values(rows * width, 1);
+      const Floats d_y = normal_values(rows * width, 2);
+      const Floats gamma = normal_values(width, 3);
+      const Floats mean = normal_values(rows, 4, 0.1f);
+      Floats rstd = normal_values(rows, 5, 0.1f);
+      for (float& value : rstd) value += 1;
+      const auto run = [&](const KernelTable& kernels, ThreadPool& pool) {
+        Floats out(x.size() + 2 * width);
+        LayerNormGrad args{.x = x.data(), .d_y = d_y.data(), .gamma = gamma.data(), .mean = mean.data()};
+        args.rstd = rstd.data();
+        args.rows = rows;
+        args.width = width;
+        args.d_x = out.data();
+        args.d_gamma = out.data() + x.size();
+        args.d_beta = args.d_gamma + width;
+        kernels.layer_norm_grad(args, pool);
+        return out;
+      };
+      ThreadPool three(3);
+      const Floats got = run(table(), pool_);
+      EXPECT_LE(difference(got, run(reference(), pool_)), 2e-5) << rows << " x " << width;
+      EXPECT_EQ(got, run(table(), three));
+    }
+  }
+}
+
+constexpr Activation kActivations[] = {Activation::kNone, Activation::kRelu, Activation::kTanh, Activation::kGelu,
+                                       Activation::kGeluTanh};
+
+TEST_P(Training, ActivationsAgreeWithReferenceEverywhere) {
+  Floats x;
+  for (double value = -40; value <= 40; value += 0.00137) x.push_back(static_cast<float>(value));
+  for (float value = 1e-30f; value < 1e30f; value *= 3) {
+    x.push_back(value);
+    x.push_back(-value);
+  }
+  x.insert(x.end(), {0.0f, -0.0f, INFINITY, NAN});
+  const auto n = static_cast<int64_t>(x.size());
+  const Floats d_y = normal_values(n, 8);
+  for (const Activation kind : kActivations) {
+    SCOPED_TRACE(static_cast<int>(kind));
+    Floats got(x.size());
+    Floats expected(x.size());
+    table().activate(kind, x.data(), got.data(), n);
+    reference().activate(kind, x.data(), expected.data(), n);
+    for (size_t i = 0; i < x.size(); ++i) {
+      if (std::isnan(expected[i])) {
+        EXPECT_TRUE(std::isnan(got[i])) << x[i];
+      } else if (got[i] != expected[i]) {
+        const double bound = 1e-6 * std::abs(expected[i]) + 1e-30 + (x[i] < -8 ? 1e-12 : 0);
+        EXPECT_NEAR(got[i], expected[i], bound) << x[i];
+      }
+    }
+    table().activate_grad(kind, x.data(), d_y.data(), got.data(), n - 2);
+    reference().activate_grad(kind, x.data(), d_y.data(), expected.data(), n - 2);
+    got.resize(n - 2);
+    expected.resize(n - 2);
+    EXPECT_LE(difference(got, expected), 2e-6);
+    Floats in_place = x;
+    table().activate(kind, in_place.data(), in_place.data(), n - 1);
+    reference().activate(kind, x.data(), expected.data(), n - 2);
+    in_place.resize(n - 2);
+    EXPECT_LE(difference(in_place, expected), 1e-6);
+  }
+}
+
+TEST_P(Training, SoftmaxAgreesWithReference) {
+  for (const int64_t width : kSizes) {
+    const int64_t rows = 4;
+    Floats x = normal_values(rows * width, 1, 20);
+    x[0] = 88.9f;
+    if (width > 3) x[2] = -INFINITY;
+    for (const bool log : {false, true}) {
+      Floats got = x;
+      Floats expected = x;
+      (log ? table().log_softmax : table().softmax)(got.data(), rows, width);
+      (log ? reference().log_softmax : reference().softmax)(expected.data(), rows, width);
+      EXPECT_LE(difference(got, expected), 1e-6) << width << (log ? " log" : "");
+    }
+  }
+}
+
+TEST_P(Training, SimpleKernelsAgreeWithReferenceExactly) {
+  for (const int64_t n : kSizes) {
+    const Floats a = normal_values(n * 5, 1);
+    const Floats b = normal_values(n * 5, 2);
+    Floats got(a.size());
+    Floats expected(a.size());
+    table().add(a.data(), b.data(), got.data(), n * 5);
+    reference().add(a.data(), b.data(), expected.data(), n * 5);
+    EXPECT_EQ(got, expected);
+    table().scale(a.data(), 0.7f, got.data(), n * 5);
+    reference().scale(a.data(), 0.7f, expected.data(), n * 5);
+    EXPECT_EQ(got, expected);
+    table().add_bias(a.data(), b.data(), got.data(), 5, n);
+    reference().add_bias(a.data(), b.data(), expected.data(), 5, n);
+    EXPECT_EQ(got, expected);
+    table().sum_rows(a.data(), 5, n, got.data(), n / 3, n);
+    reference().sum_rows(a.data(), 5, n, expected.data(), n / 3, n);
+    EXPECT_EQ(got, expected);
+    EXPECT_NEAR(table().sum_of_squares(a.data(), n * 5), reference().sum_of_squares(a.data(), n * 5), 1e-9 * n);
+    const std::vector<int32_t> ids = {4, 0, 4, 2, 1};
+    table().gather(a.data(), ids.data(), 5, n, got.data());
+    for (int64_t r = 0; r < 5; ++r) EXPECT_EQ(0, std::memcmp(&got[r * n], &a[ids[r] * n], n * sizeof(float)));
+  }
+}
+
+TEST_P(Training, DropoutHasTheBitsOfReference) {
+  for (const int64_t n : {1, 3, 64, 65, 127, 1000}) {
+    for (const uint64_t first : {0ull, 1ull, 2ull, 6ull, 255ull, (1ull << 34) - 9, 0ull - 40}) {
+      for (const float p : {0.0f, 0.1f, 0.5f, 0.99f}) {
+        const Floats x = normal_values(n, 4);
+        Floats got(x.size());
+        Floats expected(x.size());
+        const uint64_t stream = (uint64_t{7} << 40) + 5;
+        table().dropout(x.data(), got.data(), n, p, 0x123456789abcdefull, stream, first);
+        reference().dropout(x.data(), expected.data(), n, p, 0x123456789abcdefull, stream, first);
+        ASSERT_EQ(got, expected) << n << " " << first << " " << p;
+      }
+    }
+  }
+}
+
+TEST_P(Training, AdamwAgreesWithReference) {
+  const int64_t n = 301;
+  const auto run = [&](const KernelTable& kernels) {
+    Floats state = normal_values(3 * n, 1);
+    for (int64_t i = 2 * n; i < 3 * n; ++i) state[i] = std::abs(state[i]) * 1e-3f;
+    const Floats grad = normal_values(n, 2, 0.1f);
+    AdamwStep step{.weight = state.data(), .grad = grad.data(), .m = state.data() + n, .v = state.data() + 2 * n};
+    step.lr = 0.01f;
+    step.weight_decay = 0.1f;
+    step.bias1 = 0.1f;
+    step.bias2 = 0.001f;
+    step.grad_scale = 0.5f;
+    kernels.adamw(step, 3, 20);
+    kernels.adamw(step, 20, n - 1);
+    return state;
+  };
+  EXPECT_LE(difference(run(table()), run(reference())), 1e-6);
+}
+
+INSTANTIATE_TEST_SUITE_P(Tables, Training, testing::ValuesIn(supported_tables().begin(), supported_tables().end()),
+                         [](const auto& info) { return std::string(info.param->name); });
+
+TEST(Dispatch, ListsReferenceFirstAndFindsByName) {
+  EXPECT_EQ(supported_tables().front()->name, "reference");
+  EXPECT_EQ(&best_table(), supported_tables().back());
+  EXPECT_EQ(&table_named(""), &best_table());
+  for (const KernelTable* table : supported_tables()) EXPECT_EQ(&table_named(table->name), table);
+  EXPECT_ANY_THROW(table_named("abacus"));
+}
+
+}  // namespace
+}  // namespace fettle

@@ -1,0 +1,43 @@
+// Loops over arrays in vectors, with one body for whole vectors and for the last, partial one.
+#pragma once
+
+#include <cstdint>
+
+namespace fettle::x86 {
+namespace {
+
+// Which lanes a load or store touches: all, or the first n (loads fill the rest with zeros).
+struct AllLanes {};
+struct FirstLanes {
+  int64_t n;
+};
+
+// body(i, lanes) for every vector of [0, n).
+template <typename V, typename Body>
+inline void for_each_vector(int64_t n, Body&& body) {
+  int64_t i = 0;
+  for (; i + V::kWidth <= n; i += V::kWidth) body(i, AllLanes{});
+  if (i < n) body(i, FirstLanes{n - i});
+}
+
+// Combines value(i, lanes) over [0, n) lane by lane, in four chains and a fixed order. Lanes beyond n must be `start`.
+template <typename V, typename Value, typename Combine>
+inline typename V::Float reduce_vectors(int64_t n, typename V::Float start, Value&& value, Combine&& combine) {
+  typename V::Float r0 = start;
+  typename V::Float r1 = start;
+  typename V::Float r2 = start;
+  typename V::Float r3 = start;
+  int64_t i = 0;
+  for (; i + 4 * V::kWidth <= n; i += 4 * V::kWidth) {
+    r0 = combine(r0, value(i, AllLanes{}));
+    r1 = combine(r1, value(i + V::kWidth, AllLanes{}));
+    r2 = combine(r2, value(i + 2 * V::kWidth, AllLanes{}));
+    r3 = combine(r3, value(i + 3 * V::kWidth, AllLanes{}));
+  }
+  for (; i + V::kWidth <= n; i += V::kWidth) r0 = combine(r0, value(i, AllLanes{}));
+  if (i < n) r1 = combine(r1, value(i, FirstLanes{n - i}));
+  return combine(combine(r0, r1), combine(r2, r3));
+}
+
+}  // namespace
+}  // namespace fettle::x86

@@ -1,0 +1,38 @@
+// All kernels that are templates over the vector type, put into a table.
+#pragma once
+
+#include "kernels/kernel_table.h"
+#include "kernels/x86/activation.inl.h"
+#include "kernels/x86/attention.inl.h"
+#include "kernels/x86/dropout.inl.h"
+#include "kernels/x86/elementwise.inl.h"
+#include "kernels/x86/layer_norm.inl.h"
+#include "kernels/x86/matmul.inl.h"
+#include "kernels/x86/softmax.inl.h"
+
+namespace fettle::x86 {
+namespace {
+
+template <typename V>
+void install(KernelTable& table) {
+  table.matmul_f32 = matmul<V, false>;
+  table.matmul_bf16 = matmul<V, true>;
+  table.attention = attention<V>;
+  table.attention_grad = attention_grad<V>;
+  table.layer_norm = layer_norm<V>;
+  table.layer_norm_grad = layer_norm_grad<V>;
+  table.activate = activate<V>;
+  table.activate_grad = activate_grad<V>;
+  table.softmax = softmax<V>;
+  table.log_softmax = log_softmax<V>;
+  table.add = add<V>;
+  table.scale = scale<V>;
+  table.add_bias = add_bias<V>;
+  table.sum_rows = sum_rows<V>;
+  table.dropout = dropout<V>;
+  table.sum_of_squares = sum_of_squares<V>;
+  table.adamw = adamw<V>;
+}
+
+}  // namespace
+}  // namespace fettle::x86

@@ -1,0 +1,140 @@
+// AVX2: eight floats. One of the vector types that the shared kernels (*.inl.h) are templates over; vec16.h is the
+// other.
+#pragma once
+
+#include <immintrin.h>
+
+#include <cstdint>
+
+#include "kernels/x86/lanes.h"
+
+// Unnamed namespaces here and in the shared kernels keep code of different instruction sets apart at link time.
+namespace fettle::x86 {
+namespace {
+
+struct Vec8 {
+  using Float = __m256;
+  using Int = __m256i;
+  using Mask = __m256;
+  static constexpr int64_t kWidth = 8;
+  static constexpr int kLanes128 = 2;
+  // Rows of the matrix product's register block, which is two vectors wide.
+  static constexpr int kBlockRows = 6;
+  // The same for attention's small products.
+  static constexpr int kSmallRows = 4;
+
+  static __m256i mask_of(FirstLanes lanes) {
+    return _mm256_cmpgt_epi32(_mm256_set1_epi32(static_cast<int>(lanes.n)), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
+  }
+
+  static Float zero() { return _mm256_setzero_ps(); }
+  static Float broadcast(float x) { return _mm256_set1_ps(x); }
+  static Float load(const float* p, AllLanes = {}) { return _mm256_loadu_ps(p); }
+  static Float load(const float* p, FirstLanes lanes) { return _mm256_maskload_ps(p, mask_of(lanes)); }
+  static void store(float* p, Float x, AllLanes = {}) { _mm256_storeu_ps(p, x); }
+  static void store(float* p, Float x, FirstLanes lanes) { _mm256_maskstore_ps(p, mask_of(lanes), x); }
+  // x in the lanes, `other` beyond them.
+  static Float keep(Float x, Float, AllLanes) { return x; }
+  static Float keep(Float x, Float other, FirstLanes lanes) {
+    return _mm256_blendv_ps(other, x, _mm256_castsi256_ps(mask_of(lanes)));
+  }
+
+  // a · b + c, and c - a · b
+  static Float fma(Float a, Float b, Float c) { return _mm256_fmadd_ps(a, b, c); }
+  static Float fnma(Float a, Float b, Float c) { return _mm256_fnmadd_ps(a, b, c); }
+  // b where either is NaN.
+  static Float min(Float a, Float b) { return _mm256_min_ps(a, b); }
+  static Float max(Float a, Float b) { return _mm256_max_ps(a, b); }
+  static Float sqrt(Float x) { return _mm256_sqrt_ps(x); }
+  static Float abs(Float x) { return _mm256_andnot_ps(_mm256_set1_ps(-0.0f), x); }
+  static Float copy_sign(Float x, Float sign) {
+    const __m256 bit = _mm256_set1_ps(-0.0f);
+    return _mm256_or_ps(_mm256_andnot_ps(bit, x), _mm256_and_ps(bit, sign));
+  }
+  // False where either is NaN.
+  static Mask less(Float a, Float b) { return _mm256_cmp_ps(a, b, _CMP_LT_OQ); }
+  static Float select(Mask mask, Float yes, Float no) { return _mm256_blendv_ps(no, yes, mask); }
+
+  static Float round(Float x) { return _mm256_round_ps(x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC); }
+  // 2^n for whole n in [-126, 127].
+  static Float power_of_two(Float n) {
+    const __m256i biased = _mm256_add_epi32(_mm256_cvtps_epi32(n), _mm256_set1_epi32(127));
+    return _mm256_castsi256_ps(_mm256_slli_epi32(biased, 23));
+  }
+  // Nearest bf16 value, ties to even; NaN stays NaN.
+  static Float round_to_bf16(Float x) {
+    const __m256i bits = _mm256_castps_si256(x);
+    const __m256i odd = _mm256_and_si256(_mm256_srli_epi32(bits, 16), _mm256_set1_epi32(1));
+    const __m256i sum = _mm256_add_epi32(bits, _mm256_add_epi32(odd, _mm256_set1_epi32(0x7fff)));
+    const __m256i rounded = _mm256_and_si256(sum, _mm256_set1_epi32(static_cast<int>(0xffff0000)));
+    return _mm256_blendv_ps(_mm256_castsi256_ps(rounded), x, _mm256_cmp_ps(x, x, _CMP_UNORD_Q));
+  }
+
+  static Int broadcast_int(uint32_t x) { return _mm256_set1_epi32(static_cast<int>(x)); }
+  static Int load_int(const uint32_t* p) { return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)); }
+  static void store_int(uint32_t* p, Int x) { _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), x); }
+  static Int bit_xor(Int a, Int b) { return _mm256_xor_si256(a, b); }
+  static void multiply_wide(Int a, Int b, Int& low, Int& high) {
+    const __m256i even = _mm256_mul_epu32(a, b);
+    const __m256i odd = _mm256_mul_epu32(_mm256_srli_epi64(a, 32), b);
+    low = _mm256_blend_epi32(even, _mm256_slli_epi64(odd, 32), 0xaa);
+    high = _mm256_blend_epi32(_mm256_srli_epi64(even, 32), odd, 0xaa);
+  }
+  static Mask at_least(Int a, Int b) { return _mm256_castsi256_ps(_mm256_cmpeq_epi32(_mm256_max_epu32(a, b), a)); }
+  static Int unpack_low_32(Int a, Int b) { return _mm256_unpacklo_epi32(a, b); }
+  static Int unpack_high_32(Int a, Int b) { return _mm256_unpackhi_epi32(a, b); }
+  static Int unpack_low_64(Int a, Int b) { return _mm256_unpacklo_epi64(a, b); }
+  static Int unpack_high_64(Int a, Int b) { return _mm256_unpackhi_epi64(a, b); }
+
+  // r[i][j] becomes r[j][i].
+  static void transpose(Float (&r)[8]) {
+    Float t[8];
+#pragma GCC unroll 2
+    for (int i = 0; i < 8; i += 4) {
+      const Float a = _mm256_unpacklo_ps(r[i], r[i + 1]);
+      const Float b = _mm256_unpackhi_ps(r[i], r[i + 1]);
+      const Float c = _mm256_unpacklo_ps(r[i + 2], r[i + 3]);
+      const Float d = _mm256_unpackhi_ps(r[i + 2], r[i + 3]);
+      t[i] = _mm256_shuffle_ps(a, c, 0x44);
+      t[i + 1] = _mm256_shuffle_ps(a, c, 0xee);
+      t[i + 2] = _mm256_shuffle_ps(b, d, 0x44);
+      t[i + 3] = _mm256_shuffle_ps(b, d, 0xee);
+    }
+#pragma GCC unroll 4
+    for (int i = 0; i < 4; ++i) {
+      r[i] = _mm256_permute2f128_ps(t[i], t[i + 4], 0x20);
+      r[i + 4] = _mm256_permute2f128_ps(t[i], t[i + 4], 0x31);
+    }
+  }
+
+  // Sum and largest of the lanes, in a fixed order.
+  static float sum(Float x) {
+    __m128 half = _mm_add_ps(_mm256_castps256_ps128(x), _mm256_extractf128_ps(x, 1));
+    half = _mm_add_ps(half, _mm_movehl_ps(half, half));
+    return _mm_cvtss_f32(_mm_add_ss(half, _mm_movehdup_ps(half)));
+  }
+  static float largest(Float x) {
+    __m128 half = _mm_max_ps(_mm256_castps256_ps128(x), _mm256_extractf128_ps(x, 1));
+    half = _mm_max_ps(half, _mm_movehl_ps(half, half));
+    return _mm_cvtss_f32(_mm_max_ss(half, _mm_movehdup_ps(half)));
+  }
+
+  // Doubles, for sums of squares.
+  using Double = __m256d;
+  static Double zero_double() {
+    return _mm256_setzero_pd();
+  }
+  static Double add_squares(Double total, Float x) {
+    const __m256d low = _mm256_cvtps_pd(_mm256_castps256_ps128(x));
+    const __m256d high = _mm256_cvtps_pd(_mm256_extractf128_ps(x, 1));
+    return _mm256_fmadd_pd(high, high, _mm256_fmadd_pd(low, low, total));
+  }
+  static double sum_double(Double x) {
+    alignas(32) double lanes[4];
+    _mm256_store_pd(lanes, x);
+    return (lanes[0] + lanes[2]) + (lanes[1] + lanes[3]);
+  }
+};
+
+}  // namespace
+}  // namespace fettle::x86
