@@ -56,20 +56,25 @@ struct PytorchFile::State {
     const PickleStorage& storage = layout.machine->storage(place);
     const StorageBytes& source = layout.storages[place];
     if (source.packed == nullptr && is_aligned(source.bytes.data(), storage.dtype)) return {source.bytes.data(), owner};
-    const auto [found, is_new] = copies.try_emplace(storage.key);
-    if (is_new) {
-      Tensor copy(storage.dtype, {storage.n_elements});
-      auto* out = static_cast<std::byte*>(copy.raw_mutable());
-      if (source.packed != nullptr) {
-        layout.archive->inflate(*source.packed, out);
-      } else if (!source.bytes.empty()) {
-        std::memcpy(out, source.bytes.data(), source.bytes.size());
-      }
-      const std::span<const std::byte> used = source.packed != nullptr ? source.packed->packed : source.bytes;
-      if (mapping) mapping->drop_pages(used.data(), used.size());
-      found->second = std::move(copy);
-    }
+    auto found = copies.find(storage.key);
+    if (found == copies.end()) found = copies.emplace(storage.key, copy_storage(storage, source)).first;
     return {static_cast<const std::byte*>(found->second.raw()), std::make_shared<Tensor>(found->second)};
+  }
+
+  Tensor copy_storage(const PickleStorage& storage, const StorageBytes& source) const {
+    Tensor copy(storage.dtype, {storage.n_elements});
+    auto* out = static_cast<std::byte*>(copy.raw_mutable());
+    if (source.packed != nullptr) {
+      layout.archive->inflate(*source.packed, out);
+    } else if (!source.bytes.empty()) {
+      std::memcpy(out, source.bytes.data(), source.bytes.size());
+    }
+    drop(source.packed != nullptr ? source.packed->packed : source.bytes);
+    return copy;
+  }
+
+  void drop(std::span<const std::byte> used) const {
+    if (mapping) mapping->drop_pages(used.data(), used.size());
   }
 
   Tensor make(const PickleTensor& tensor) {
@@ -81,6 +86,7 @@ struct PytorchFile::State {
     if (is_contiguous(tensor.shape, tensor.strides)) return Tensor::view(storage.dtype, tensor.shape, data, keeper);
     auto copy = std::make_shared<Tensor>(storage.dtype, tensor.shape);
     strided_copy(data, tensor.shape, tensor.strides, element_bytes, static_cast<std::byte*>(copy->raw_mutable()));
+    drop(layout.storages[tensor.storage].bytes);
     return Tensor::view(storage.dtype, tensor.shape, copy->raw(), copy);
   }
 };

@@ -162,7 +162,9 @@ PickleValue find_state_dict(const PickleMachine& machine, const PickleValue& roo
 }
 
 void check_inside_storage(const PickleTensor& tensor, const PickleStorage& storage, const std::string& where) {
-  element_count(tensor.shape);
+  int64_t n_elements = 1;
+  for (const int64_t dimension : tensor.shape) n_elements = checked_mul(n_elements, dimension, where);
+  checked_mul(n_elements, dtype_size(storage.dtype), where);
   const int64_t extent = strided_extent(tensor.shape, tensor.strides, where);
   if (tensor.offset > storage.view_elements || extent > storage.view_elements - tensor.offset) {
     bad_input(where, "shape " + shape_to_string(tensor.shape) + " reaches out of its storage");
