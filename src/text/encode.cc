@@ -26,6 +26,12 @@ void truncate(std::vector<T>& items, size_t begin, int64_t limit, bool left) {
   }
 }
 
+// Each text of a pair is cut to the length of the whole before "longest first" looks at them, as tokenizers 0.23 does;
+// it decides which of two long texts gets an odd token.
+int64_t pair_limit(const EncodeOptions& options) {
+  return options.max_length > 0 ? options.max_length : kNoLimit;
+}
+
 int32_t count_chars(std::string_view text) {
   return static_cast<int32_t>(
       std::count_if(text.begin(), text.end(), [](char c) { return (static_cast<unsigned char>(c) & 0xc0) != 0x80; }));
@@ -167,9 +173,9 @@ void Tokenizer::encode_pair(std::string_view first, std::string_view second, con
                             std::vector<int32_t>& ids, std::vector<int32_t>& type_ids) const {
   const int64_t room = impl_->room(options, impl_->n_special_pair);
   std::vector<int32_t> bodies[2];
-  // Left alone, neither text may have more than the whole room.
-  impl_->append_text(first, options.split_special_tokens, room, bodies[0]);
-  impl_->append_text(second, options.split_special_tokens, room, bodies[1]);
+  const int64_t each = pair_limit(options);
+  impl_->append_text(first, options.split_special_tokens, each, bodies[0]);
+  impl_->append_text(second, options.split_special_tokens, each, bodies[1]);
   const auto [n_first, n_second] = truncate_longest_first(std::ssize(bodies[0]), std::ssize(bodies[1]), room);
   truncate(bodies[0], 0, n_first, impl_->spec.truncate_left);
   truncate(bodies[1], 0, n_second, impl_->spec.truncate_left);
@@ -218,6 +224,7 @@ TokenEncoding Tokenizer::encode_pair_with_offsets(std::string_view first, std::s
   const int64_t room = impl_->room(options, impl_->n_special_pair);
   std::vector<PlacedToken> bodies[2] = {impl_->place_text(first, options.split_special_tokens),
                                         impl_->place_text(second, options.split_special_tokens)};
+  for (std::vector<PlacedToken>& body : bodies) truncate(body, 0, pair_limit(options), impl_->spec.truncate_left);
   const auto [n_first, n_second] = truncate_longest_first(std::ssize(bodies[0]), std::ssize(bodies[1]), room);
   truncate(bodies[0], 0, n_first, impl_->spec.truncate_left);
   truncate(bodies[1], 0, n_second, impl_->spec.truncate_left);
