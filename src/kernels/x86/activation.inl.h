@@ -39,6 +39,8 @@ inline typename V::Float activation_slope(typename V::Float x) {
     return V::fma(x, normal.bell * V::broadcast(0.39894228f), normal.cdf);  // 1 / sqrt(2π)
   }
   if constexpr (kind == Activation::kGeluTanh) {
+    // Beyond ±12 the slope is 0 or 1; further out its factors are 0 and infinity.
+    x = V::min(V::broadcast(12.0f), V::max(V::broadcast(-12.0f), x));
     const Float square = x * x;
     const Float linear = V::broadcast(2 * kGeluTanhScale);
     const Float s = sigmoid<V>(x * V::fma(square, V::broadcast(2 * kGeluTanhScale * kGeluTanhCubic), linear));
