@@ -26,10 +26,26 @@ void truncate(std::vector<T>& items, size_t begin, int64_t limit, bool left) {
   }
 }
 
-// Each text of a pair is cut to the length of the whole before "longest first" looks at them, as tokenizers 0.23 does;
-// it decides which of two long texts gets an odd token.
-int64_t pair_limit(const EncodeOptions& options) {
+// Tokens of each text of a pair that "longest first" looks at. As in tokenizers 0.23, it never sees more than the word
+// that reaches max_length, which decides who gets an odd token where both texts are long.
+int64_t enough_of_pair(const EncodeOptions& options) {
   return options.max_length > 0 ? options.max_length : kNoLimit;
+}
+
+// "Longest first" of Hugging Face: the longer text gives way until both have the same length, then both do.
+template <typename T>
+void truncate_pair(std::vector<T> (&texts)[2], int64_t room, bool left) {
+  const int64_t n_first = std::ssize(texts[0]), n_second = std::ssize(texts[1]);
+  if (n_first + n_second <= room) return;
+  int64_t shorter = std::min(n_first, n_second);
+  int64_t longer = shorter > room ? shorter : std::max(shorter, room - shorter);
+  if (shorter + longer > room) {
+    shorter = room / 2;
+    longer = shorter + room % 2;
+  }
+  const bool first_is_longer = n_first > n_second;
+  truncate(texts[0], 0, first_is_longer ? longer : shorter, left);
+  truncate(texts[1], 0, first_is_longer ? shorter : longer, left);
 }
 
 int32_t count_chars(std::string_view text) {
@@ -38,18 +54,6 @@ int32_t count_chars(std::string_view text) {
 }
 
 }  // namespace
-
-std::pair<int64_t, int64_t> truncate_longest_first(int64_t n_first, int64_t n_second, int64_t room) {
-  if (n_first + n_second <= room) return {n_first, n_second};
-  const bool swapped = n_first > n_second;
-  int64_t shorter = std::min(n_first, n_second);
-  int64_t longer = shorter > room ? shorter : std::max(shorter, room - shorter);
-  if (shorter + longer > room) {
-    shorter = room / 2;
-    longer = shorter + room % 2;
-  }
-  return swapped ? std::pair(longer, shorter) : std::pair(shorter, longer);
-}
 
 int64_t Tokenizer::Impl::room(const EncodeOptions& options, int n_special) const {
   if (options.max_length < 0) usage_error("max_length", fmt::format("{} is negative", options.max_length));
@@ -61,83 +65,85 @@ int64_t Tokenizer::Impl::room(const EncodeOptions& options, int n_special) const
   return options.max_length - n_around;
 }
 
-void Tokenizer::Impl::append_words(std::string_view text, size_t stop_size, std::vector<int32_t>& ids) const {
-  if (ids.size() >= stop_size) return;
+bool Tokenizer::Impl::append_words(std::string_view text, size_t enough, std::vector<int32_t>& ids) const {
+  bool more = true;
   splitter.split(text, [&](const NormalizedWord& word) {
     if (word.too_long || !vocabulary.cut(word.text, ids)) ids.push_back(unk_id);
-    return ids.size() < stop_size;
+    return more = ids.size() < enough;
   });
+  return more;
 }
 
-void Tokenizer::Impl::append_matched(std::string_view text, bool split_special, size_t stop_size,
+void Tokenizer::Impl::append_matched(std::string_view text, bool split_special, size_t enough,
                                      std::vector<int32_t>& ids) const {
   std::string repaired;
   if (!unicode::is_valid_utf8(text)) text = repaired = unicode::replace_invalid_utf8(text);
   for (const TextSplit& split : raw_matcher.split(text, split_special)) {
-    if (ids.size() >= stop_size) return;
     if (split.id) {
       ids.push_back(*split.id);
-    } else {
-      append_words(text.substr(split.begin, split.end - split.begin), stop_size, ids);
+    } else if (!append_words(text.substr(split.begin, split.end - split.begin), enough, ids)) {
+      return;
     }
   }
 }
 
-void Tokenizer::Impl::append_text(std::string_view text, bool split_special, int64_t limit,
+void Tokenizer::Impl::append_text(std::string_view text, bool split_special, int64_t enough,
                                   std::vector<int32_t>& ids) const {
-  const size_t begin = ids.size();
-  // What is kept from the left needs no look at the rest.
-  const size_t stop_size = spec.truncate_left ? std::numeric_limits<size_t>::max() : begin + static_cast<size_t>(limit);
+  const size_t enough_ids =
+      spec.truncate_left ? std::numeric_limits<size_t>::max() : ids.size() + static_cast<size_t>(enough);
   if (needs_matching(normalized_matcher, split_special)) {
-    for (const PlacedToken& token : place_text(text, split_special)) ids.push_back(token.id);
+    for (const PlacedToken& token : place_text(text, split_special, enough)) ids.push_back(token.id);
   } else if (needs_matching(raw_matcher, split_special)) {
-    append_matched(text, split_special, stop_size, ids);
+    append_matched(text, split_special, enough_ids, ids);
   } else {
-    append_words(text, stop_size, ids);
+    append_words(text, enough_ids, ids);
   }
-  truncate(ids, begin, limit, spec.truncate_left);
 }
 
-void Tokenizer::Impl::place_normalized(std::string_view text, int32_t first, bool split_special,
+void Tokenizer::Impl::place_word(const NormalizedText& text, size_t begin, size_t end,
+                                 std::vector<PlacedToken>& out) const {
+  const bool too_long = std::cmp_greater(end - begin, spec.options.max_input_chars_per_word);
+  const std::string word = to_utf8(text, begin, end);
+  std::vector<int32_t> ids, ends;
+  if (too_long || !vocabulary.cut(word, ids, &ends)) {
+    out.push_back({unk_id, text[begin].begin, text[end - 1].end});
+    return;
+  }
+  size_t from = begin, from_byte = 0;
+  for (size_t i = 0; i < ids.size(); ++i) {
+    const auto to_byte = static_cast<size_t>(ends[i]);
+    const int32_t n_chars = count_chars(std::string_view(word).substr(from_byte, to_byte - from_byte));
+    const size_t to = from + static_cast<size_t>(n_chars);
+    out.push_back({ids[i], text[from].begin, text[to - 1].end});
+    from = to;
+    from_byte = to_byte;
+  }
+}
+
+bool Tokenizer::Impl::place_normalized(std::string_view text, int32_t first, bool split_special, size_t enough,
                                        std::vector<PlacedToken>& out) const {
   const NormalizedText normalized = normalize(text, first, spec.options);
   const std::string utf8 = to_utf8(normalized, 0, normalized.size());
-  std::vector<int32_t> ids, ends;
-  size_t at = 0;  // of the split, in characters of `normalized`
+  auto at = normalized.begin();
   for (const TextSplit& split : normalized_matcher.split(utf8, split_special)) {
-    const auto size =
-        static_cast<size_t>(count_chars(std::string_view(utf8).substr(split.begin, split.end - split.begin)));
-    const NormalizedText part(normalized.begin() + static_cast<std::ptrdiff_t>(at),
-                              normalized.begin() + static_cast<std::ptrdiff_t>(at + size));
-    at += size;
+    const NormalizedText part(at,
+                              at + count_chars(std::string_view(utf8).substr(split.begin, split.end - split.begin)));
+    at += std::ssize(part);
     if (split.id) {
       out.push_back({*split.id, part.front().begin, part.back().end});
       continue;
     }
     for (const auto& [begin, end] : pre_tokenize(part)) {
-      const bool too_long = std::cmp_greater(end - begin, spec.options.max_input_chars_per_word);
-      const std::string word = to_utf8(part, begin, end);
-      ids.clear();
-      ends.clear();
-      if (too_long || !vocabulary.cut(word, ids, &ends)) {
-        out.push_back({unk_id, part[begin].begin, part[end - 1].end});
-        continue;
-      }
-      size_t from = begin, from_byte = 0;
-      for (size_t i = 0; i < ids.size(); ++i) {
-        const auto to_byte = static_cast<size_t>(ends[i]);
-        const size_t to =
-            from + static_cast<size_t>(count_chars(std::string_view(word).substr(from_byte, to_byte - from_byte)));
-        out.push_back({ids[i], part[from].begin, part[to - 1].end});
-        from = to;
-        from_byte = to_byte;
-      }
+      place_word(part, begin, end, out);
+      if (out.size() >= enough) return false;
     }
   }
+  return true;
 }
 
-std::vector<PlacedToken> Tokenizer::Impl::place_text(std::string_view text, bool split_special) const {
+std::vector<PlacedToken> Tokenizer::Impl::place_text(std::string_view text, bool split_special, int64_t enough) const {
   if (std::cmp_greater(text.size(), std::numeric_limits<int32_t>::max())) bad_input("text", "longer than 2 GiB");
+  const size_t enough_tokens = spec.truncate_left ? std::numeric_limits<size_t>::max() : static_cast<size_t>(enough);
   const std::string valid = unicode::replace_invalid_utf8(text);
   std::vector<PlacedToken> out;
   int32_t at = 0;
@@ -146,8 +152,8 @@ std::vector<PlacedToken> Tokenizer::Impl::place_text(std::string_view text, bool
     const int32_t n_chars = count_chars(part);
     if (split.id) {
       out.push_back({*split.id, at, at + n_chars});
-    } else {
-      place_normalized(part, at, split_special, out);
+    } else if (!place_normalized(part, at, split_special, enough_tokens, out)) {
+      break;
     }
     at += n_chars;
   }
@@ -162,7 +168,9 @@ void Tokenizer::encode(std::string_view text, const EncodeOptions& options, std:
   const int64_t room = impl_->room(options, impl_->n_special_single);
   for (const TemplateItem& item : impl_->single(options)) {
     if (item.kind == Kind::kFirst) {
+      const size_t begin = ids.size();
       impl_->append_text(text, options.split_special_tokens, room, ids);
+      truncate(ids, begin, room, impl_->spec.truncate_left);
     } else {
       ids.insert(ids.end(), item.ids.begin(), item.ids.end());
     }
@@ -173,12 +181,9 @@ void Tokenizer::encode_pair(std::string_view first, std::string_view second, con
                             std::vector<int32_t>& ids, std::vector<int32_t>& type_ids) const {
   const int64_t room = impl_->room(options, impl_->n_special_pair);
   std::vector<int32_t> bodies[2];
-  const int64_t each = pair_limit(options);
-  impl_->append_text(first, options.split_special_tokens, each, bodies[0]);
-  impl_->append_text(second, options.split_special_tokens, each, bodies[1]);
-  const auto [n_first, n_second] = truncate_longest_first(std::ssize(bodies[0]), std::ssize(bodies[1]), room);
-  truncate(bodies[0], 0, n_first, impl_->spec.truncate_left);
-  truncate(bodies[1], 0, n_second, impl_->spec.truncate_left);
+  impl_->append_text(first, options.split_special_tokens, enough_of_pair(options), bodies[0]);
+  impl_->append_text(second, options.split_special_tokens, enough_of_pair(options), bodies[1]);
+  truncate_pair(bodies, room, impl_->spec.truncate_left);
   for (const TemplateItem& item : impl_->pair(options)) {
     const std::vector<int32_t>& part = item.kind == Kind::kSpecial ? item.ids : bodies[item.kind == Kind::kSecond];
     ids.insert(ids.end(), part.begin(), part.end());
@@ -214,7 +219,7 @@ TokenEncoding Tokenizer::encode_with_offsets(std::string_view text, int max_leng
 
 TokenEncoding Tokenizer::encode_with_offsets(std::string_view text, const EncodeOptions& options) const {
   const int64_t room = impl_->room(options, impl_->n_special_single);
-  std::vector<PlacedToken> bodies[2] = {impl_->place_text(text, options.split_special_tokens), {}};
+  std::vector<PlacedToken> bodies[2] = {impl_->place_text(text, options.split_special_tokens, room), {}};
   truncate(bodies[0], 0, room, impl_->spec.truncate_left);
   return assemble(*this, impl_->single(options), bodies);
 }
@@ -222,12 +227,10 @@ TokenEncoding Tokenizer::encode_with_offsets(std::string_view text, const Encode
 TokenEncoding Tokenizer::encode_pair_with_offsets(std::string_view first, std::string_view second,
                                                   const EncodeOptions& options) const {
   const int64_t room = impl_->room(options, impl_->n_special_pair);
-  std::vector<PlacedToken> bodies[2] = {impl_->place_text(first, options.split_special_tokens),
-                                        impl_->place_text(second, options.split_special_tokens)};
-  for (std::vector<PlacedToken>& body : bodies) truncate(body, 0, pair_limit(options), impl_->spec.truncate_left);
-  const auto [n_first, n_second] = truncate_longest_first(std::ssize(bodies[0]), std::ssize(bodies[1]), room);
-  truncate(bodies[0], 0, n_first, impl_->spec.truncate_left);
-  truncate(bodies[1], 0, n_second, impl_->spec.truncate_left);
+  std::vector<PlacedToken> bodies[2];
+  bodies[0] = impl_->place_text(first, options.split_special_tokens, enough_of_pair(options));
+  bodies[1] = impl_->place_text(second, options.split_special_tokens, enough_of_pair(options));
+  truncate_pair(bodies, room, impl_->spec.truncate_left);
   return assemble(*this, impl_->pair(options), bodies);
 }
 

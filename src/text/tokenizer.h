@@ -34,7 +34,7 @@ struct WordPieceOptions {
 // One encoded text or pair with everything known about each token; all vectors have the same length.
 struct TokenEncoding {
   std::vector<int32_t> ids;
-  std::vector<int32_t> type_ids;  // 0 for the first text, 1 for the second, as the template says
+  std::vector<int32_t> type_ids;    // 0 for the first text, 1 for the second, as the template says
   std::vector<std::string> tokens;  // the pieces of the ids
   std::vector<std::pair<int32_t, int32_t>>
       offsets;  // [begin, end) in Unicode code points of the text; (0, 0) for specials

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "text/added_tokens.h"
+#include "text/normalized_text.h"
 #include "text/tokenizer.h"
 #include "text/tokenizer_spec.h"
 #include "text/vocabulary.h"
@@ -29,10 +30,11 @@ struct Tokenizer::Impl {
 
   // Ids that a text may have, special ones left out. kUsage when the template alone is longer than max_length.
   int64_t room(const EncodeOptions& options, int n_special) const;
-  // Appends the ids of the text alone, truncated to `limit`.
-  void append_text(std::string_view text, bool split_special, int64_t limit, std::vector<int32_t>& ids) const;
-  // The same, untruncated, with offsets.
-  std::vector<PlacedToken> place_text(std::string_view text, bool split_special) const;
+  // Appends the ids of the text alone. The word that brings their number to `enough` is the last, unless truncation is
+  // from the left: then all are needed.
+  void append_text(std::string_view text, bool split_special, int64_t enough, std::vector<int32_t>& ids) const;
+  // The same with offsets.
+  std::vector<PlacedToken> place_text(std::string_view text, bool split_special, int64_t enough) const;
 
   std::string_view piece(int32_t id) const;
   std::optional<int32_t> find(std::string_view piece) const;
@@ -60,12 +62,12 @@ struct Tokenizer::Impl {
   bool needs_matching(const AddedTokenMatcher& matcher, bool split_special) const {
     return !matcher.empty() && !(split_special && all_added_are_special);
   }
-  void append_words(std::string_view text, size_t stop_size, std::vector<int32_t>& ids) const;
-  void append_matched(std::string_view text, bool split_special, size_t stop_size, std::vector<int32_t>& ids) const;
-  void place_normalized(std::string_view text, int32_t first, bool split_special, std::vector<PlacedToken>& out) const;
+  // append_words and place_normalized return false once there are `enough` tokens in all.
+  bool append_words(std::string_view text, size_t enough, std::vector<int32_t>& ids) const;
+  void append_matched(std::string_view text, bool split_special, size_t enough, std::vector<int32_t>& ids) const;
+  bool place_normalized(std::string_view text, int32_t first, bool split_special, size_t enough,
+                        std::vector<PlacedToken>& out) const;
+  void place_word(const NormalizedText& text, size_t begin, size_t end, std::vector<PlacedToken>& out) const;
 };
-
-// "Longest first" of Hugging Face: how many tokens of each text stay so that both make at most `room`.
-std::pair<int64_t, int64_t> truncate_longest_first(int64_t n_first, int64_t n_second, int64_t room);
 
 }  // namespace fettle
