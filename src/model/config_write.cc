@@ -69,7 +69,8 @@ Json config_to_json(const ModelConfig& config) {
   set("initializer_range", config.initializer_range);
   set("pad_token_id", config.pad_token_id);
   for (const auto& [key, value] : config.other.items()) {
-    if (!json.contains(key)) json[key] = value;
+    const bool is_stale = key == "num_labels" && !config.labels.empty();
+    if (!is_stale && !json.contains(key)) json[key] = value;
   }
   return json;
 }

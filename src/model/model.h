@@ -9,6 +9,7 @@
 #include <string_view>
 #include <vector>
 
+#include "format/tensor_store.h"
 #include "graph/graph.h"
 #include "model/config.h"
 #include "tensor/encoding.h"
@@ -41,6 +42,9 @@ struct Model {
   // Score below which a query counts as out of scope, fitted on validation data; absent (NaN) when never fitted.
   double oos_threshold = std::numeric_limits<double>::quiet_NaN();
   std::filesystem::path source;  // where it was read from; empty when made here
+  // What the parameters of a loaded model are views of: drop_pages() gives memory back once they are packed. Null when
+  // made here.
+  std::shared_ptr<const TensorStore> mapped_weights;
 };
 
 // A Hugging Face folder. Parameters stay mapped from the file until they are packed or changed. Every tensor that the

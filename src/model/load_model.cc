@@ -1,0 +1,149 @@
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <set>
+
+#include "base/error.h"
+#include "base/log.h"
+#include "format/hf_folder.h"
+#include "model/config_keys.h"
+#include "model/initialize.h"
+#include "model/manifest.h"
+#include "model/model.h"
+#include "model/parameter_reader.h"
+#include "model/quantization_config.h"
+
+namespace fettle {
+namespace {
+
+using Head = GraphOptions::Head;
+using NamedShapes = std::vector<std::pair<std::string, Shape>>;
+
+ModelConfig read_config(const HfFolder& files) {
+  const std::string where = (files.path / "config.json").string();
+  ModelConfig config = parse_config(files.config, where);
+  if (const auto quantization = config.other.find("quantization_config"); quantization != config.other.end()) {
+    if (!quantization->is_null()) check_quantization_config(*quantization, where);
+    config.other.erase("quantization_config");
+  }
+  return config;
+}
+
+class Loader {
+ public:
+  Loader(Model& model, const TensorStore& store, const LoadOptions& options)
+      : model_(model),
+        options_(options),
+        where_(store.files().size() == 1 ? store.files()[0].string() : model.source.string()),
+        reader_(store, std::string(architecture_keys(model.config.architecture).parameter_prefix), where_) {}
+
+  void load() {
+    const bool new_labels =
+        options_.allow_new_head && !options_.labels.empty() && options_.labels != model_.config.labels;
+    if (new_labels) set_labels();
+    const NamedShapes encoder = parameter_shapes(model_.config, {.head = Head::kHidden});
+    for (const auto& [name, shape] : encoder) require(name, shape);
+    if (model_.config.labels.empty()) {
+      read_optional_heads();
+    } else {
+      read_classifier(new_labels);
+    }
+    log_unused();
+  }
+
+ private:
+  void set_labels() {
+    model_.config.labels = options_.labels;
+    for (const char* key : {"architectures", "id2label", "label2id", "num_labels"}) model_.config.other.erase(key);
+  }
+
+  void require(const std::string& name, const Shape& shape) {
+    auto value = reader_.read(name, shape);
+    if (!value)
+      bad_input(where_, fmt::format("has no tensor '{}'", name), fmt::format("{} is needed", shape_to_string(shape)));
+    model_.parameters.set(name, std::move(*value));
+  }
+
+  void initialize(const std::string& name, const Shape& shape) {
+    model_.parameters.set(name, initial_parameter(name, shape, model_.config.initializer_range, options_.seed));
+    log_info(fmt::format("{}: '{}' is new", where_, name));
+  }
+
+  void read_classifier(bool new_labels) {
+    for (const auto& [name, shape] : parameter_shapes(model_.config, {.head = Head::kClassifier})) {
+      if (model_.parameters.has(name)) continue;
+      if (new_labels && name.starts_with("classifier.")) {
+        initialize(name, shape);
+        continue;
+      }
+      auto value = reader_.read(name, shape);
+      if (value) {
+        model_.parameters.set(name, std::move(*value));
+      } else if (options_.allow_new_head) {
+        initialize(name, shape);
+      } else {
+        bad_input(where_, fmt::format("has no tensor '{}': the classifier is not trained", name),
+                  "fine-tune it first: fettle train");
+      }
+    }
+  }
+
+  // What pre-training leaves beside the encoder, each only as a whole: the pooler (or its like) and the masked-word
+  // head.
+  void read_optional_heads() {
+    ModelConfig classifier = model_.config;
+    classifier.labels = {"any"};
+    NamedShapes pooler = parameter_shapes(classifier, {.head = Head::kClassifier});
+    std::erase_if(pooler, [](const auto& item) { return item.first.starts_with("classifier."); });
+    read_group(pooler);
+    const bool is_tied = json_bool_or(model_.config.other, "tie_word_embeddings", true, where_);
+    if (is_tied) read_group(parameter_shapes(model_.config, {.head = Head::kMaskedLm}));
+  }
+
+  void read_group(const NamedShapes& shapes) {
+    std::vector<std::pair<std::string, EncodedTensor>> found;
+    for (const auto& [name, shape] : shapes) {
+      if (model_.parameters.has(name)) continue;
+      auto value = reader_.read(name, shape);
+      if (!value) return;
+      found.emplace_back(name, std::move(*value));
+    }
+    for (auto& [name, value] : found) model_.parameters.set(name, std::move(value));
+  }
+
+  void log_unused() const {
+    const std::vector<std::string> names = reader_.unused();
+    if (names.empty()) return;
+    const size_t n_shown = std::min<size_t>(names.size(), 3);
+    std::string list;
+    for (size_t i = 0; i < n_shown; ++i) list += (i == 0 ? "" : ", ") + names[i];
+    log_info(fmt::format("{}: {} tensors are not used: {}{}", where_, names.size(), list,
+                         names.size() > n_shown ? ", …" : ""));
+  }
+
+  Model& model_;
+  const LoadOptions& options_;
+  std::string where_;
+  ParameterReader reader_;
+};
+
+}  // namespace
+
+Model load_model(const std::filesystem::path& folder, const LoadOptions& options) {
+  const HfFolder files = open_hf_folder(folder);
+  Model model;
+  model.source = folder;
+  model.config = read_config(files);
+  const auto store = std::make_shared<const TensorStore>(TensorStore::open(folder));
+  Loader(model, *store, options).load();
+  model.mapped_weights = store;
+  if (files.tokenizer_json || files.vocab_txt) model.tokenizer = Tokenizer::load(folder);
+  if (model.tokenizer != nullptr && model.tokenizer->vocab_size() > model.config.vocab_size) {
+    bad_input(folder.string(), fmt::format("the tokenizer has {} pieces, the model's vocabulary only {}",
+                                           model.tokenizer->vocab_size(), model.config.vocab_size));
+  }
+  read_manifest(folder, model);
+  return model;
+}
+
+}  // namespace fettle

@@ -1,0 +1,38 @@
+// Finds a model's parameters in weights files, under the names that checkpoints use for them.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <set>
+#include <string>
+#include <string_view>
+
+#include "format/tensor_store.h"
+#include "tensor/encoding.h"
+
+namespace fettle {
+
+class ParameterReader {
+ public:
+  // `prefix` is the encoder's ("bert."), which checkpoints of bare encoders leave out.
+  ParameterReader(const TensorStore& store, std::string prefix, std::string where);
+
+  // Stays mapped. nullopt when the file has no such parameter. kBadInput naming file and tensor for another shape or an
+  // element type that no parameter has, and for int8 without its scales.
+  std::optional<EncodedTensor> read(const std::string& name, const Shape& shape);
+  // Tensors of the file that read() gave nothing of, copies of tied weights and buffers left out.
+  std::vector<std::string> unused() const;
+
+ private:
+  // The name in the file, empty when it has none.
+  std::string find(const std::string& name) const;
+  EncodedTensor encoded(const std::string& name, const Shape& shape);
+  Tensor scales(const std::string& name, int64_t n_rows);
+
+  const TensorStore& store_;
+  std::string prefix_;
+  std::string where_;
+  std::set<std::string> used_;
+};
+
+}  // namespace fettle
