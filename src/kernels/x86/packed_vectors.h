@@ -13,7 +13,7 @@
 #include <cstdint>
 
 #include "kernels/packed_panels.h"
-#include "kernels/x86/far_prefetch.h"
+#include "kernels/x86/prefetch.h"
 
 namespace fettle {
 
@@ -58,7 +58,7 @@ void vector_block(const PanelJob& job, const VectorSplit<Product>& split, int64_
 #pragma GCC unroll 16
       for (int p = 0; p < kPanels; ++p) {
         weights[p] = Product::weights(panels[p]);
-        if (s % (kLineBytes / Product::kStepBytes) == 0) __builtin_prefetch(panels[p] + kNear);
+        if (s % (kLineBytes / Product::kStepBytes) == 0) prefetch_near(panels[p] + kNear);
         panels[p] += Product::kStepBytes;
       }
 #pragma GCC unroll 16

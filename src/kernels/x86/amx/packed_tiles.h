@@ -12,7 +12,7 @@
 #include "kernels/packed_panels.h"
 #include "kernels/x86/amx/tile_ops.h"
 #include "kernels/x86/amx/tiles.h"
-#include "kernels/x86/far_prefetch.h"
+#include "kernels/x86/prefetch.h"
 
 namespace fettle::amx {
 
@@ -78,7 +78,7 @@ void one_tile_of_rows(const TileGroup& group, const std::byte* rows, std::byte* 
   block.run(sums, [&](int64_t at) {
     for (int64_t line = at + kNearPrefetch; line < at + kNearPrefetch + kTileBytes; line += kLineBytes) {
       for (int i = 0; i < kPanels; ++i) {
-        __builtin_prefetch(block.panels[i] + line);
+        prefetch_near(block.panels[i] + line);
       }
     }
   });

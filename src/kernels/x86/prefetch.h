@@ -1,4 +1,4 @@
-// Fetches the weights that come next while the present ones are at work.
+// Fetching weights into the caches before they are needed.
 #pragma once
 
 #include <cstddef>
@@ -7,6 +7,15 @@
 #include "kernels/packed_panels.h"
 
 namespace fettle {
+
+// Into all caches; into the second level and below. Written as assembler because gcc 12 takes a function that does
+// nothing but __builtin_prefetch for one without effect and removes the calls.
+[[gnu::always_inline]] inline void prefetch_near(const std::byte* p) {
+  asm volatile("prefetcht0 %0" : : "m"(*p));
+}
+[[gnu::always_inline]] inline void prefetch_far(const std::byte* p) {
+  asm volatile("prefetcht1 %0" : : "m"(*p));
+}
 
 // Lines of up to six panels, a few of each at every step. User is a type of the kernel that uses it, so that each
 // instruction set has its own copy of the code.
@@ -22,7 +31,7 @@ struct FarPrefetch {
   void step() {
     for (credit += lines_per_step; credit >= n_passes && lines_left > 0; credit -= n_passes) {
       for (int64_t i = 0; i < n_panels; ++i) {
-        __builtin_prefetch(panels[i], 0, 2);
+        prefetch_far(panels[i]);
         panels[i] += kLineBytes;
       }
       --lines_left;
