@@ -162,14 +162,18 @@ TEST(TokenizerOracle, PairsMatchRust) {
 TEST(TokenizerOracle, DecodingMatchesRust) {
   FETTLE_NEED_ORACLE();
   FETTLE_NEED_SHARED_DATA();
-  const fs::path folder = shared_data() / "tokenizers/bert-base-uncased";
-  const auto tokenizer = Tokenizer::load(folder);
+  const fs::path original = shared_data() / "tokenizers/bert-base-uncased";
+  testing::TemporaryFolder folder;
+  fs::copy(original / "tokenizer.json", folder.path());
+  // That cleaning is not the library's but its Python wrapper's.
+  write_file(folder.path() / "tokenizer_config.json", R"({"clean_up_tokenization_spaces": false})");
+  const auto tokenizer = Tokenizer::load(folder.path());
   std::vector<std::vector<int32_t>> ids(500);
   const auto texts = testing::tricky_texts(500, 5);
   for (size_t i = 0; i < ids.size(); ++i) tokenizer->encode(texts[i] + " isn't it 's , I 'm do n't ?", 0, ids[i]);
   for (const bool skip : {false, true}) {
     const Json options{{"decode", skip ? "skip" : "keep"}};
-    const auto answers = ask_oracle("tokenizers", folder / "tokenizer.json", options, {ids.begin(), ids.end()});
+    const auto answers = ask_oracle("tokenizers", original / "tokenizer.json", options, {ids.begin(), ids.end()});
     for (size_t i = 0; i < ids.size(); ++i) EXPECT_EQ(Json(tokenizer->decode(ids[i], skip)), answers[i]);
   }
 }

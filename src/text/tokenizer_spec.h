@@ -32,7 +32,7 @@ struct TokenizerSpec {
   bool has_decoder = true;  // WordPiece; without it decoded pieces are joined with spaces
   std::string decoder_prefix = "##";
   bool decoder_cleanup = true;
-  bool clean_up_spaces = false;  // once more over the whole decoded text (tokenizer_config.json)
+  bool clean_up_spaces = true;  // once more over the whole decoded text (tokenizer_config.json)
   // As loaded, empty when there was no such file.
   std::string tokenizer_json, tokenizer_config, special_tokens_map;
 };
