@@ -203,7 +203,7 @@ TEST(ThreadPool, ZeroMeansAllCoresAndNonsenseIsRefused) {
 }
 
 TEST(ThreadPool, StartsAndStopsWithoutWork) {
-  for (int i = 0; i < 50; ++i) ThreadPool pool(4);
+  for (int i = 0; i < 10; ++i) ThreadPool pool(4);
 }
 
 }  // namespace
