@@ -38,11 +38,11 @@ std::string p_value(double p) {
 }
 
 std::string times(double factor) {
-  return fmt::format(factor < 9.95 ? "{:.1f}×" : "{:.0f}×", factor);
+  return factor < 9.95 ? fmt::format("{:.1f}×", factor) : fmt::format("{:.0f}×", factor);
 }
 
 std::string milliseconds(double ms) {
-  return fmt::format(ms < 10 ? "{:.3f}" : "{:.1f}", ms);
+  return ms < 10 ? fmt::format("{:.3f}", ms) : fmt::format("{:.1f}", ms);
 }
 
 using Cells = std::vector<std::string>;

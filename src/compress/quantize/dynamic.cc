@@ -5,6 +5,7 @@
 #include <set>
 
 #include "base/error.h"
+#include "graph/op.h"
 
 namespace fettle {
 
