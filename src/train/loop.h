@@ -31,6 +31,8 @@ class Trainer {
   // Runs to the end, to Ctrl-C (kInterrupted) or to a loss that is not finite (kFailed).
   TrainResult run();
   int64_t total_steps() const { return total_steps_; }
+  // For profiling.
+  Executor& executor() { return *executor_; }
 
  private:
   double step();  // the loss
