@@ -9,16 +9,16 @@
 
 // The operand with fewer lines is packed once and shared; the lines of the other are cut into strips, and a task packs
 // its strip and multiplies it with the whole shared operand. So weights are read from memory once, by the task that
-// needs them.
+// needs them. A long depth is cut too, so that what a step of a task touches stays in the second-level cache; sums wait
+// between steps in working memory.
 
 namespace fettle::amx {
 namespace {
 
 constexpr int64_t kTileValues = 512;
-constexpr int64_t kPanelsPerPackTask = 4;
-constexpr int64_t kStripBytes = 400 << 10;  // what a strip may take of the second-level cache
-constexpr int64_t kMinStrips = 8;
-constexpr int64_t kMaxStripPanels = 8;
+constexpr int64_t kBlockSums = 4 * 256;  // a 32 × 32 block of C: four tiles, one after another
+constexpr int64_t kMaxStepTiles = 16;    // depth of a step, in tiles
+constexpr int64_t kMaxStripPanels = 16;
 
 int64_t smaller(int64_t a, int64_t b) {
   return a < b ? a : b;
@@ -26,33 +26,79 @@ int64_t smaller(int64_t a, int64_t b) {
 int64_t larger(int64_t a, int64_t b) {
   return a > b ? a : b;
 }
+int64_t divide_up(int64_t a, int64_t b) {
+  return (a + b - 1) / b;
+}
+int64_t round_up(int64_t a, int64_t b) {
+  return divide_up(a, b) * b;
+}
 
-TileSource left_source(const Matmul& p) {
-  return {p.a, p.lda, !p.transpose_a, p.m, p.k};
-}
-TileSource right_source(const Matmul& p) {
-  return {p.b, p.ldb, p.transpose_b, p.n, p.k};
+// Even, as the inner product takes panels in twos. Few wide strips where the matrix is read across its rows, which is
+// slow in narrow ones; else at least eight, for the sake of many threads.
+int64_t strip_panels(const TileSource& cut) {
+  const int64_t panels = tiles_across(cut.lines);
+  const int64_t strips = round_up(divide_up(panels, kMaxStripPanels), cut.lines_are_rows ? 8 : 4);
+  return round_up(divide_up(panels, strips), 2);
 }
 
-// Panels are even in number, as the inner product takes them in twos.
-int64_t strip_panels(int64_t lines, int64_t depth) {
-  const int64_t panel_bytes = larger(tiles_deep(depth), 1) * kTileBytes;
-  const int64_t by_cache = kStripBytes / panel_bytes;
-  const int64_t by_count = tiles_across(lines) / kMinStrips;
-  const int64_t panels = smaller(smaller(by_cache, by_count), kMaxStripPanels) / 2 * 2;
-  return larger(panels, 2);
-}
+struct Product {
+  const Matmul& p;
+  bool share_left;
+  TileSource shared, cut;
+  TileForm shared_form, cut_form;
+  int64_t depth_tiles;  // of the whole product, at least 1
+  int64_t step_tiles;   // of one step
+  int64_t strip_panels;
+  uint16_t* shared_data = nullptr;
+
+  explicit Product(const Matmul& matmul) : p(matmul), share_left(p.m <= p.n) {
+    const TileSource left = {p.a, p.lda, !p.transpose_a, p.m, p.k};
+    const TileSource right = {p.b, p.ldb, p.transpose_b, p.n, p.k};
+    shared = share_left ? left : right;
+    cut = share_left ? right : left;
+    shared_form = share_left ? TileForm::kLeft : TileForm::kRight;
+    cut_form = share_left ? TileForm::kRight : TileForm::kLeft;
+    depth_tiles = tiles_deep(p.k);
+    step_tiles = divide_up(depth_tiles, larger(divide_up(depth_tiles, kMaxStepTiles), 1));
+    strip_panels = amx::strip_panels(cut);
+  }
+
+  void pack_shared(ThreadPool& pool) {
+    constexpr int64_t kPanels = 4;
+    constexpr int64_t kTiles = 2;
+    const int64_t panels = tiles_across(shared.lines);
+    shared_data = thread_scratch_of<uint16_t>(ScratchUse::kSharedOperand, panels * depth_tiles * kTileValues);
+    const auto pack = [&](const TileRange& range) {
+      const int64_t first = range.panel_begin * depth_tiles + range.tile_begin;
+      pack_tiles(shared, shared_form, range, depth_tiles, shared_data + first * kTileValues);
+    };
+    if (shared.lines_are_rows) {
+      pool.parallel_ranges(panels, kPanels, [&](int64_t begin, int64_t end, int) {
+        pack({begin, end, 0, depth_tiles});
+      });
+    } else {
+      pool.parallel_ranges(depth_tiles, kTiles, [&](int64_t begin, int64_t end, int) {
+        pack({0, panels, begin, end});
+      });
+    }
+  }
+
+  void run_strip(int64_t begin, int64_t end) const;
+};
 
 // Adds bias and the old values to a block of sums and writes the part inside C.
-void finish(const Matmul& p, const float* sums, int64_t sums_stride, int64_t row, int64_t column, int64_t rows,
-            int64_t columns) {
-  for (int64_t c = 0; c < columns; c += 16) {
-    const int64_t left = columns - c;
-    const __mmask16 mask = left >= 16 ? 0xffff : static_cast<__mmask16>((1u << left) - 1);
-    const __m512 bias = p.bias != nullptr ? _mm512_maskz_loadu_ps(mask, p.bias + column + c) : _mm512_setzero_ps();
+void finish(const Matmul& p, const float* sums, int64_t row, int64_t column) {
+  for (int64_t tile = 0; tile < 4; ++tile) {
+    const int64_t first_row = row + tile / 2 * 16;
+    const int64_t first_column = column + tile % 2 * 16;
+    const int64_t columns = p.n - first_column;
+    if (columns <= 0) continue;
+    const __mmask16 mask = columns >= 16 ? 0xffff : static_cast<__mmask16>((1u << columns) - 1);
+    const __m512 bias = p.bias != nullptr ? _mm512_maskz_loadu_ps(mask, p.bias + first_column) : _mm512_setzero_ps();
+    const int64_t rows = smaller(16, p.m - first_row);
     for (int64_t r = 0; r < rows; ++r) {
-      float* out = p.c + (row + r) * p.ldc + column + c;
-      __m512 value = _mm512_load_ps(sums + r * sums_stride + c);
+      float* out = p.c + (first_row + r) * p.ldc + first_column;
+      __m512 value = _mm512_load_ps(sums + tile * 256 + r * 16);
       if (p.bias != nullptr) value = _mm512_add_ps(value, bias);
       if (p.accumulate) value = _mm512_add_ps(value, _mm512_maskz_loadu_ps(mask, out));
       _mm512_mask_storeu_ps(out, mask, value);
@@ -60,18 +106,34 @@ void finish(const Matmul& p, const float* sums, int64_t sums_stride, int64_t row
   }
 }
 
-// C's block at (row, column), 32 × 32, from two left and two right panels. A missing second panel repeats the first;
-// its sums lie outside C.
-void multiply_block(const Matmul& p, const uint16_t* const (&left)[2], const uint16_t* const (&right)[2], int64_t row,
-                    int64_t column) {
-  alignas(64) float sums[32 * 32];
-  _tile_zero(0);
-  _tile_zero(1);
-  _tile_zero(2);
-  _tile_zero(3);
-  const int64_t n_tiles = tiles_deep(p.k);
-  for (int64_t t = 0; t < n_tiles; ++t) {
-    const int64_t at = t * kTileValues;
+// Packed panels of an operand, for one step of depth.
+struct Panels {
+  const uint16_t* data;
+  int64_t panel_values;  // from one panel to the next
+  int64_t first;         // which panel of the operand the first is
+  int64_t n;
+
+  const uint16_t* at(int64_t panel) const { return data + panel * panel_values; }
+  // The panel after this one; the last repeats itself, and its sums lie outside C.
+  const uint16_t* after(int64_t panel) const { return at(panel + 1 < n ? panel + 1 : panel); }
+};
+
+// sums (+)= left · right, 32 × 32, over n_tiles of depth.
+void multiply_block(const uint16_t* const (&left)[2], const uint16_t* const (&right)[2], int64_t n_tiles, bool add,
+                    float* sums) {
+  constexpr int64_t kStride = 16 * sizeof(float);
+  if (add) {
+    _tile_loadd(0, sums, kStride);
+    _tile_loadd(1, sums + 256, kStride);
+    _tile_loadd(2, sums + 512, kStride);
+    _tile_loadd(3, sums + 768, kStride);
+  } else {
+    _tile_zero(0);
+    _tile_zero(1);
+    _tile_zero(2);
+    _tile_zero(3);
+  }
+  for (int64_t at = 0; at < n_tiles * kTileValues; at += kTileValues) {
     _tile_loadd(4, left[0] + at, kTileRowBytes);
     _tile_loadd(6, right[0] + at, kTileRowBytes);
     _tile_dpbf16ps(0, 4, 6);
@@ -81,60 +143,62 @@ void multiply_block(const Matmul& p, const uint16_t* const (&left)[2], const uin
     _tile_dpbf16ps(2, 5, 6);
     _tile_dpbf16ps(3, 5, 7);
   }
-  constexpr int64_t kStride = 32 * sizeof(float);
   _tile_stored(0, sums, kStride);
-  _tile_stored(1, sums + 16, kStride);
-  _tile_stored(2, sums + 16 * 32, kStride);
-  _tile_stored(3, sums + 16 * 32 + 16, kStride);
-  finish(p, sums, 32, row, column, smaller(32, p.m - row), smaller(32, p.n - column));
+  _tile_stored(1, sums + 256, kStride);
+  _tile_stored(2, sums + 512, kStride);
+  _tile_stored(3, sums + 768, kStride);
 }
 
-// Packed panels of consecutive lines.
-struct Panels {
-  const uint16_t* data;
-  int64_t first_line;
-  int64_t n_panels;
+// One step of depth of a strip.
+struct Step {
+  int64_t n_tiles;
+  bool first, last;
+  float* sums;  // of every block of the strip, or of one where the first step is the last
 };
 
-void multiply_panels(const Matmul& p, const Panels& left, const Panels& right) {
-  const int64_t panel_values = tiles_deep(p.k) * kTileValues;
-  for (int64_t i = 0; i < left.n_panels; i += 2) {
-    const uint16_t* a = left.data + i * panel_values;
-    const uint16_t* const lefts[2] = {a, i + 1 < left.n_panels ? a + panel_values : a};
-    for (int64_t j = 0; j < right.n_panels; j += 2) {
-      const uint16_t* b = right.data + j * panel_values;
-      const uint16_t* const rights[2] = {b, j + 1 < right.n_panels ? b + panel_values : b};
-      multiply_block(p, lefts, rights, left.first_line + i * 16, right.first_line + j * 16);
+void multiply_panels(const Matmul& p, const Panels& left, const Panels& right, const Step& step) {
+  const int64_t blocks_across = divide_up(right.n, 2);
+  // Groups of right panels keep C's rows long and the panels in the second-level cache; a pair of left ones stays in
+  // the first.
+  for (int64_t group = 0; group < right.n; group += kMaxStripPanels) {
+    const int64_t group_end = smaller(group + kMaxStripPanels, right.n);
+    for (int64_t i = 0; i < left.n; i += 2) {
+      for (int64_t j = group; j < group_end; j += 2) {
+        const bool one_step = step.first && step.last;
+        float* sums = one_step ? step.sums : step.sums + (i / 2 * blocks_across + j / 2) * kBlockSums;
+        multiply_block({left.at(i), left.after(i)}, {right.at(j), right.after(j)}, step.n_tiles, !step.first, sums);
+        if (step.last) finish(p, sums, (left.first + i) * 16, (right.first + j) * 16);
+      }
     }
   }
+}
+
+void Product::run_strip(int64_t begin, int64_t end) const {
+  const int64_t shared_panels = tiles_across(shared.lines);
+  const int64_t n_blocks = step_tiles >= depth_tiles ? 1 : divide_up(shared_panels, 2) * divide_up(end - begin, 2);
+  float* sums = thread_scratch_of<float>(ScratchUse::kBlock, n_blocks * kBlockSums);
+  auto* strip_data = thread_scratch_of<uint16_t>(ScratchUse::kStrip, strip_panels * step_tiles * kTileValues);
+  configure_tiles();
+  int64_t tile = 0;
+  do {  // once even when there is nothing to sum
+    const int64_t n_tiles = smaller(step_tiles, depth_tiles - tile);
+    pack_tiles(cut, cut_form, {begin, end, tile, tile + n_tiles}, n_tiles, strip_data);
+    const Panels strip = {strip_data, n_tiles * kTileValues, begin, end - begin};
+    const Panels whole = {shared_data + tile * kTileValues, depth_tiles * kTileValues, 0, shared_panels};
+    const Step step = {n_tiles, tile == 0, tile + n_tiles >= depth_tiles, sums};
+    multiply_panels(p, share_left ? whole : strip, share_left ? strip : whole, step);
+    tile += n_tiles;
+  } while (tile < depth_tiles);
 }
 
 }  // namespace
 
 void matmul_bf16(const Matmul& p, ThreadPool& pool) {
   if (p.m <= 0 || p.n <= 0) return;
-  const bool share_left = p.m <= p.n;
-  const TileSource shared = share_left ? left_source(p) : right_source(p);
-  const TileSource cut = share_left ? right_source(p) : left_source(p);
-  const TileForm shared_form = share_left ? TileForm::kLeft : TileForm::kRight;
-  const TileForm cut_form = share_left ? TileForm::kRight : TileForm::kLeft;
-  const int64_t panel_values = tiles_deep(p.k) * kTileValues;
-
-  const int64_t shared_panels = tiles_across(shared.lines);
-  auto* shared_data = thread_scratch_of<uint16_t>(ScratchUse::kSharedOperand, shared_panels * panel_values);
-  pool.parallel_ranges(shared_panels, kPanelsPerPackTask, [&](int64_t begin, int64_t end, int) {
-    for (int64_t i = begin; i < end; ++i) pack_panel(shared, shared_form, i, shared_data + i * panel_values);
-  });
-
-  const Panels shared_operand = {shared_data, 0, shared_panels};
-  const int64_t grain = strip_panels(cut.lines, p.k);
-  pool.parallel_ranges(tiles_across(cut.lines), grain, [&](int64_t begin, int64_t end, int) {
-    auto* strip_data = thread_scratch_of<uint16_t>(ScratchUse::kStrip, grain * panel_values);
-    for (int64_t i = begin; i < end; ++i) pack_panel(cut, cut_form, i, strip_data + (i - begin) * panel_values);
-    const Panels strip = {strip_data, begin * 16, end - begin};
-    configure_tiles();
-    multiply_panels(p, share_left ? shared_operand : strip, share_left ? strip : shared_operand);
-  });
+  Product product(p);
+  product.pack_shared(pool);
+  pool.parallel_ranges(tiles_across(product.cut.lines), product.strip_panels,
+                       [&](int64_t begin, int64_t end, int) { product.run_strip(begin, end); });
 }
 
 }  // namespace fettle::amx

@@ -87,18 +87,27 @@ void store(const __m512i (&r)[kRows], uint16_t* out) {
 
 }  // namespace
 
-void pack_panel(const TileSource& source, TileForm form, int64_t panel, uint16_t* out) {
+void pack_tiles(const TileSource& source, TileForm form, const TileRange& range, int64_t panel_tiles, uint16_t* out) {
   const bool transposed = source.lines_are_rows != (form == TileForm::kLeft);
-  for (int64_t depth = 0; depth < source.depth; depth += kDepth) {
+  const auto pack_tile = [&](int64_t panel, int64_t tile) {
     __m512i r[kRows];
     if (source.lines_are_rows) {
-      load_lines(source, panel * 16, depth, r);
+      load_lines(source, panel * 16, tile * kDepth, r);
     } else {
-      load_pairs(source, panel * 16, depth, r);
+      load_pairs(source, panel * 16, tile * kDepth, r);
     }
     if (transposed) transpose(r);
-    store(r, out);
-    out += kTileValues;
+    store(r, out + ((panel - range.panel_begin) * panel_tiles + tile - range.tile_begin) * kTileValues);
+  };
+  // In the order of the stored rows.
+  if (source.lines_are_rows) {
+    for (int64_t panel = range.panel_begin; panel < range.panel_end; ++panel) {
+      for (int64_t tile = range.tile_begin; tile < range.tile_end; ++tile) pack_tile(panel, tile);
+    }
+    return;
+  }
+  for (int64_t tile = range.tile_begin; tile < range.tile_end; ++tile) {
+    for (int64_t panel = range.panel_begin; panel < range.panel_end; ++panel) pack_tile(panel, tile);
   }
 }
 

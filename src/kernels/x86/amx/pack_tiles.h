@@ -28,8 +28,16 @@ inline int64_t tiles_deep(int64_t depth) {
   return (depth + kDepth - 1) / kDepth;
 }
 
-// Writes panel `panel` (lines 16·panel …) as tiles_deep(depth) consecutive tiles of 512 values, zero beyond the matrix.
-// out must be aligned to 64.
-void pack_panel(const TileSource& source, TileForm form, int64_t panel, uint16_t* out);
+// A part of an operand: panels [panel_begin, panel_end), where panel p holds lines 16·p …, and tiles [tile_begin,
+// tile_end) of their depth.
+struct TileRange {
+  int64_t panel_begin, panel_end;
+  int64_t tile_begin, tile_end;
+};
+
+// Writes the range as tiles of 512 values, zero beyond the matrix: tile t of panel p at out + ((p - panel_begin) ·
+// panel_tiles + t - tile_begin) · 512. out must be aligned to 64. Matrices whose rows are not lines are read fastest in
+// wide ranges.
+void pack_tiles(const TileSource& source, TileForm form, const TileRange& range, int64_t panel_tiles, uint16_t* out);
 
 }  // namespace fettle::amx
