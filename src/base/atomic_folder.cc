@@ -44,6 +44,7 @@ void refuse_ancestor_of_current(const fs::path& target) {
 void require_target_free(const fs::path& target, bool replace) {
   if (!name_taken(target)) return;
   if (!replace) usage_error(target.string(), "exists already", "give another folder, or --force to replace it");
+  if (fs::is_symlink(target)) usage_error(target.string(), "is a symbolic link, which is not replaced");
   if (!fs::is_directory(fs::symlink_status(target))) usage_error(target.string(), "exists and is not a folder");
   refuse_ancestor_of_current(target);
 }

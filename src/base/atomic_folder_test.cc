@@ -106,6 +106,8 @@ TEST(AtomicFolder, NeverReplacesFilesOrTheCurrentFolder) {
   write_file(scratch / "file", "x");
   fs::create_directories(scratch / "outer/inner");
   EXPECT_EQ(code_of([&] { AtomicFolder(scratch / "file", true); }), ErrorCode::kUsage);
+  fs::create_directory_symlink("outer", scratch / "link");
+  EXPECT_EQ(code_of([&] { AtomicFolder(scratch / "link", true); }), ErrorCode::kUsage);
   EXPECT_EQ(code_of([&] { AtomicFolder("/", true); }), ErrorCode::kUsage);
   EXPECT_EQ(code_of([&] { AtomicFolder("", true); }), ErrorCode::kUsage);
   const fs::path before = fs::current_path();

@@ -11,7 +11,9 @@
 
 namespace fettle {
 
-// A regular file mapped read-only. Refuses folders, FIFOs and devices.
+// A regular file mapped read-only. Refuses folders, FIFOs and devices. A file that somebody cuts short while it is
+// mapped ends the process (SIGBUS) when the missing part is touched; replacing the file by rename, as fettle does, is
+// harmless.
 class MappedFile {
  public:
   // Errors: kIo when it cannot be opened or mapped. An empty file gives empty bytes().

@@ -9,7 +9,8 @@
 
 namespace fettle {
 
-// Keeps the order of keys, so that what is written again looks as it was read.
+// Keeps the order of keys, so that what is written again looks as it was read. Looking up a key walks through all of
+// them: iterate over large objects (a vocabulary) instead.
 using Json = nlohmann::ordered_json;
 
 struct JsonLimits {

@@ -1,5 +1,6 @@
 #include "base/philox.h"
 
+#include <cassert>
 #include <cmath>
 #include <numbers>
 
@@ -64,6 +65,7 @@ float Philox::normal() {
 }
 
 uint64_t Philox::below(uint64_t n) {
+  assert(n >= 1);
   // Values under 2^64 mod n are drawn again, so that every residue has equally many preimages.
   const uint64_t rejected = (0 - n) % n;
   uint64_t value = next_u64();
