@@ -24,9 +24,11 @@ struct AttributePrinter {
   }
 };
 
-// Inputs, parameters and constants by name, computed values by number.
+// Inputs, parameters and constants by name, computed values by number; "?" for what is not there, as print serves to
+// look into graphs that verify refuses.
 std::string value_to_string(const Graph& graph, ValueId id) {
   if (id == kNoValue) return "-";
+  if (id < 0 || static_cast<size_t>(id) >= graph.values().size()) return "?";
   const Value& value = graph.value(id);
   return value.kind == ValueKind::kComputed ? "%" + std::to_string(id) : value.name;
 }
@@ -38,15 +40,19 @@ std::string values_to_string(const Graph& graph, const std::vector<ValueId>& ids
 }
 
 std::string node_to_string(const Graph& graph, const Node& node) {
-  std::string text = values_to_string(graph, node.outputs) + " = " + std::string(node.op->name()) + '(' +
-                     values_to_string(graph, node.inputs) + ')';
+  const std::string op(node.op == nullptr ? "?" : node.op->name());
+  std::string text =
+      values_to_string(graph, node.outputs) + " = " + op + '(' + values_to_string(graph, node.inputs) + ')';
   std::string attributes;
   for (const auto& [name, value] : node.attributes.items()) {
     attributes += (attributes.empty() ? "" : ", ") + name + '=' + std::visit(AttributePrinter(), value);
   }
   if (!attributes.empty()) text += " {" + attributes + '}';
   text += " :";
-  for (const ValueId output : node.outputs) text += ' ' + type_to_string(graph, graph.type(output));
+  for (const ValueId output : node.outputs) {
+    const bool known = output >= 0 && static_cast<size_t>(output) < graph.values().size();
+    text += ' ' + (known ? type_to_string(graph, graph.type(output)) : "?");
+  }
   return node.name.empty() ? text : text + "  # " + node.name;
 }
 

@@ -35,5 +35,14 @@ TEST(Print, Attributes) {
             "%2 = activate(x) {axes=[1, 2], kind=\"relu\", n=-3} : f64[1, 1]\n");
 }
 
+TEST(Print, GraphsThatAreBroken) {
+  TestGraph test;
+  test.graph.node("scale", {test.floats("x", {1}, {1})}, {{"factor", 2.0}});
+  test.graph.set_nodes({{.op = nullptr, .name = "", .inputs = {5, -3}, .outputs = {9}, .attributes = {}}});
+  EXPECT_EQ(print(test.graph),
+            "input x : f64[1]\n"
+            "? = ?(?, ?) : ?\n");
+}
+
 }  // namespace
 }  // namespace fettle
