@@ -48,6 +48,7 @@ class Loader {
     } else {
       read_classifier(new_labels);
     }
+    if (!new_names_.empty()) log_info(fmt::format("{}: new with random values: {}", where_, new_names_));
     log_unused();
   }
 
@@ -66,7 +67,7 @@ class Loader {
 
   void initialize(const std::string& name, const Shape& shape) {
     model_.parameters.set(name, initial_parameter(name, shape, model_.config.initializer_range, options_.seed));
-    log_info(fmt::format("{}: '{}' is new", where_, name));
+    new_names_ += (new_names_.empty() ? "" : ", ") + name;
   }
 
   void read_classifier(bool new_labels) {
@@ -125,6 +126,7 @@ class Loader {
   const LoadOptions& options_;
   std::string where_;
   ParameterReader reader_;
+  std::string new_names_;
 };
 
 }  // namespace

@@ -1,0 +1,306 @@
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <cstring>
+#include <functional>
+
+#include "base/error.h"
+#include "base/file.h"
+#include "base/philox.h"
+#include "base/scratch_folder.h"
+#include "format/safetensors.h"
+#include "model/model.h"
+
+namespace fettle {
+namespace {
+
+using testing::HasSubstr;
+
+ModelConfig small_config(Architecture architecture, std::vector<std::string> labels) {
+  ModelConfig config = make_encoder_config(2, 64, 120);
+  config.architecture = architecture;
+  config.n_token_types = architecture == Architecture::kBert ? 2 : 0;
+  config.max_positions = 32;
+  config.labels = std::move(labels);
+  return config;
+}
+
+void expect_equal(const EncodedTensor& a, const EncodedTensor& b, const std::string& name) {
+  EXPECT_EQ(a.encoding, b.encoding) << name;
+  EXPECT_EQ(a.shape, b.shape) << name;
+  ASSERT_EQ(a.data.size_bytes(), b.data.size_bytes()) << name;
+  EXPECT_EQ(0, std::memcmp(a.data.raw(), b.data.raw(), static_cast<size_t>(a.data.size_bytes()))) << name;
+  ASSERT_EQ(a.scales.size(), b.scales.size()) << name;
+  for (int64_t i = 0; i < a.scales.size(); ++i) EXPECT_EQ(a.scales.data<float>()[i], b.scales.data<float>()[i]) << name;
+}
+
+void expect_equal(const Model& a, const Model& b) {
+  EXPECT_EQ(a.parameters.parameter_count(), b.parameters.parameter_count());
+  for (const std::string& name : b.parameters.names())
+    expect_equal(a.parameters.get(name), b.parameters.get(name), name);
+  EXPECT_EQ(a.config.labels, b.config.labels);
+  EXPECT_EQ(a.config.layers, b.config.layers);
+}
+
+// Rewrites the tensors of a saved model.
+void change_weights(const std::filesystem::path& folder, const std::function<void(std::vector<NamedTensor>&)>& change) {
+  std::vector<NamedTensor> tensors;
+  {
+    const SafetensorsFile file = SafetensorsFile::open(folder / "model.safetensors");
+    for (const std::string& name : file.names()) tensors.push_back({name, file.tensor(name).clone()});
+  }
+  change(tensors);
+  write_safetensors(folder / "model.safetensors", tensors);
+}
+
+void change_config(const std::filesystem::path& folder, const std::function<void(Json&)>& change) {
+  Json json = read_json(folder / "config.json");
+  change(json);
+  write_json(folder / "config.json", json);
+}
+
+std::string error_of(const std::filesystem::path& folder, const LoadOptions& options = {}) {
+  try {
+    load_model(folder, options);
+  } catch (const Error& error) {
+    EXPECT_EQ(error.code(), ErrorCode::kBadInput);
+    return error.what();
+  }
+  return "loaded";
+}
+
+TEST(ModelIo, WhatIsSavedLoadsAgain) {
+  const ScratchFolder scratch;
+  for (const Architecture architecture : {Architecture::kBert, Architecture::kDistilBert}) {
+    for (const bool has_labels : {true, false}) {
+      const auto folder =
+          scratch / ("model" + std::to_string(static_cast<int>(architecture)) + (has_labels ? "c" : "m"));
+      const Model model = make_model(
+          small_config(architecture, has_labels ? std::vector<std::string>{"a", "b", "c"} : std::vector<std::string>{}),
+          nullptr, 5);
+      const int64_t size_bytes = save_model(model, folder, false);
+      EXPECT_EQ(size_bytes, size_on_disk(folder / "model.safetensors"));
+      EXPECT_GT(size_bytes, model.parameters.size_bytes());
+      const Model loaded = load_model(folder);
+      expect_equal(loaded, model);
+      EXPECT_EQ(loaded.source, folder);
+      EXPECT_FALSE(loaded.parameters.get(loaded.parameters.names()[0]).data.writable()) << "not mapped";
+      const std::string head = read_json(folder / "config.json")["architectures"][0];
+      EXPECT_TRUE(head.ends_with(has_labels ? "ForSequenceClassification" : "ForMaskedLM")) << head;
+    }
+  }
+}
+
+TEST(ModelIo, LayersOfUnequalWidthLoadAgain) {
+  const ScratchFolder scratch;
+  ModelConfig config = small_config(Architecture::kBert, {"a", "b"});
+  config.layers[1] = {.n_heads = 3, .head_dim = 8, .intermediate_size = 33};
+  const Model model = make_model(config, nullptr, 5);
+  EXPECT_EQ(model.parameters.get("bert.encoder.layer.1.attention.output.dense.weight").shape, (Shape{64, 24}));
+  save_model(model, scratch / "m", false);
+  expect_equal(load_model(scratch / "m"), model);
+}
+
+TEST(ModelIo, SameModelSameBytes) {
+  const ScratchFolder scratch;
+  for (const char* name : {"a", "b"}) {
+    Model model = make_model(small_config(Architecture::kBert, {"x", "y"}), nullptr, 9);
+    model.manifest["steps"] = Json::array({{{"verb", "train"}}});
+    save_model(model, scratch / name, false);
+  }
+  for (const char* file : {"config.json", "model.safetensors", "fettle.json"}) {
+    EXPECT_EQ(read_file(scratch / "a" / file), read_file(scratch / "b" / file)) << file;
+  }
+}
+
+TEST(ModelIo, Int8ModelsKeepTheirEncodingAndSaySo) {
+  const ScratchFolder scratch;
+  Model model = make_model(small_config(Architecture::kBert, {"a", "b", "c"}), nullptr, 5);
+  const std::string linear = "bert.encoder.layer.0.intermediate.dense.weight";
+  const std::string table = "bert.embeddings.word_embeddings.weight";
+  for (const std::string& name : {linear, table}) {
+    model.parameters.set(name, encode(model.parameters.get(name).decode(), Encoding::int8_channel()));
+  }
+  save_model(model, scratch / "m", false);
+  const Model loaded = load_model(scratch / "m");
+  expect_equal(loaded, model);
+  EXPECT_FALSE(loaded.config.other.contains("quantization_config"));
+
+  const Json quantization = read_json(scratch / "m" / "config.json")["quantization_config"];
+  EXPECT_EQ(quantization["quant_method"], "compressed-tensors");
+  EXPECT_EQ(quantization["config_groups"]["group_0"]["targets"][0], "Linear");
+  EXPECT_EQ(quantization["config_groups"]["group_1"]["targets"][0], "Embedding");
+  const std::vector<std::string> ignored = quantization["ignore"];
+  EXPECT_THAT(ignored, testing::Contains("classifier"));
+  EXPECT_THAT(ignored, testing::Contains("bert.embeddings.position_embeddings"));
+  EXPECT_THAT(ignored, testing::Not(testing::Contains("bert.encoder.layer.0.intermediate.dense")));
+  const SafetensorsFile file = SafetensorsFile::open(scratch / "m" / "model.safetensors");
+  EXPECT_EQ(file.tensor(linear).dtype(), DType::kI8);
+  EXPECT_EQ(file.tensor(linear + "_scale").shape(), (Shape{256, 1}));
+}
+
+TEST(ModelIo, HalfPrecisionStaysHalf) {
+  const ScratchFolder scratch;
+  for (const DType dtype : {DType::kBF16, DType::kF16}) {
+    const auto folder = scratch / std::string(dtype_name(dtype));
+    Model model = make_model(small_config(Architecture::kDistilBert, {"a", "b"}), nullptr, 5);
+    for (const std::string& name : model.parameters.names()) {
+      model.parameters.set(name, EncodedTensor::dense(model.parameters.get(name).data.to(dtype)));
+    }
+    save_model(model, folder, false);
+    expect_equal(load_model(folder), model);
+    EXPECT_EQ(read_json(folder / "config.json")["torch_dtype"], dtype == DType::kBF16 ? "bfloat16" : "float16");
+  }
+}
+
+TEST(ModelIo, ManifestAndThresholdAreKept) {
+  const ScratchFolder scratch;
+  Model model = make_model(small_config(Architecture::kBert, {"a", "b"}), nullptr, 5);
+  model.manifest["steps"] = Json::array({{{"verb", "train"}, {"seed", 3}}});
+  model.oos_threshold = 0.625;
+  save_model(model, scratch / "m", false);
+  const Model loaded = load_model(scratch / "m");
+  EXPECT_EQ(loaded.manifest, model.manifest);
+  EXPECT_EQ(loaded.oos_threshold, 0.625);
+  EXPECT_TRUE(read_json(scratch / "m" / "fettle.json").contains("fettle_version"));
+  model.oos_threshold = std::nan("");
+  save_model(model, scratch / "m", true);
+  EXPECT_TRUE(std::isnan(load_model(scratch / "m").oos_threshold));
+}
+
+TEST(ModelIo, RefusesToOverwriteUnlessAsked) {
+  const ScratchFolder scratch;
+  const Model model = make_model(small_config(Architecture::kBert, {"a", "b"}), nullptr, 5);
+  save_model(model, scratch / "m", false);
+  EXPECT_THROW(save_model(model, scratch / "m", false), Error);
+  // A model may replace the folder that it is mapped from.
+  const Model loaded = load_model(scratch / "m");
+  save_model(loaded, scratch / "m", true);
+  expect_equal(load_model(scratch / "m"), model);
+}
+
+TEST(ModelIo, ABrokenModelIsNotWritten) {
+  const ScratchFolder scratch;
+  Model model = make_model(small_config(Architecture::kBert, {"a", "b"}), nullptr, 5);
+  model.config.labels.push_back("c");
+  EXPECT_THROW(save_model(model, scratch / "m", false), Error);
+  EXPECT_FALSE(std::filesystem::exists(scratch / "m"));
+}
+
+TEST(ModelIo, AcceptsTheNamesOfOtherCheckpoints) {
+  const ScratchFolder scratch;
+  const Model model = make_model(small_config(Architecture::kBert, {"a", "b"}), nullptr, 5);
+  save_model(model, scratch / "m", false);
+  change_weights(scratch / "m", [](std::vector<NamedTensor>& tensors) {
+    for (NamedTensor& tensor : tensors) {
+      std::string& name = tensor.name;
+      if (name.starts_with("bert.")) name = name.substr(5);
+      if (name.ends_with("LayerNorm.weight")) name.replace(name.size() - 6, 6, "gamma");
+      if (name.ends_with("LayerNorm.bias")) name.replace(name.size() - 4, 4, "beta");
+    }
+    tensors.push_back({"embeddings.position_ids", Tensor(DType::kI64, {1, 32})});
+    tensors.push_back({"cls.seq_relationship.weight", Tensor(DType::kF32, {2, 64})});
+  });
+  expect_equal(load_model(scratch / "m"), model);
+}
+
+TEST(ModelIo, ANewHeadIsMadeOnlyWhenAllowed) {
+  const ScratchFolder scratch;
+  const Model pretrained = make_model(small_config(Architecture::kBert, {}), nullptr, 5);
+  save_model(pretrained, scratch / "m", false);
+  EXPECT_TRUE(load_model(scratch / "m").parameters.has("cls.predictions.bias"));
+
+  const LoadOptions options{.allow_new_head = true, .labels = {"x", "y", "z"}, .seed = 4};
+  const Model first = load_model(scratch / "m", options);
+  EXPECT_EQ(first.config.labels, options.labels);
+  EXPECT_FALSE(first.parameters.has("cls.predictions.bias"));
+  expect_equal(first.parameters.get("bert.encoder.layer.1.output.dense.weight"),
+               pretrained.parameters.get("bert.encoder.layer.1.output.dense.weight"), "kept");
+  EXPECT_EQ(first.parameters.get("classifier.weight").shape, (Shape{3, 64}));
+  expect_equal(load_model(scratch / "m", options), first);
+  save_model(first, scratch / "c", false);
+  expect_equal(load_model(scratch / "c"), first);
+
+  // Another set of labels replaces the classifier and keeps the pooler.
+  const Model other = load_model(scratch / "c", {.allow_new_head = true, .labels = {"p", "q"}, .seed = 4});
+  EXPECT_EQ(other.parameters.get("classifier.weight").shape, (Shape{2, 64}));
+  expect_equal(other.parameters.get("bert.pooler.dense.weight"), first.parameters.get("bert.pooler.dense.weight"),
+               "pooler");
+  // The same labels keep it.
+  expect_equal(load_model(scratch / "c", {.allow_new_head = true, .labels = {"x", "y", "z"}, .seed = 99}), first);
+
+  change_weights(scratch / "c", [](std::vector<NamedTensor>& tensors) {
+    std::erase_if(tensors, [](const NamedTensor& tensor) { return tensor.name == "classifier.bias"; });
+  });
+  EXPECT_THAT(error_of(scratch / "c"), HasSubstr("classifier.bias"));
+}
+
+TEST(ModelIo, DisagreementsNameTensorAndFile) {
+  const ScratchFolder scratch;
+  const Model model = make_model(small_config(Architecture::kBert, {"a", "b"}), nullptr, 5);
+  const auto folder = scratch / "m";
+  const std::string query = "bert.encoder.layer.0.attention.self.query.weight";
+  const auto fresh = [&] { save_model(model, folder, true); };
+  const auto find = [](std::vector<NamedTensor>& tensors, const std::string& name) -> NamedTensor& {
+    return *std::ranges::find(tensors, name, &NamedTensor::name);
+  };
+
+  fresh();
+  change_config(folder, [](Json& json) { json["hidden_size"] = 128; });
+  EXPECT_THAT(error_of(folder),
+              testing::AllOf(HasSubstr("model.safetensors"), HasSubstr("[120, 64]"), HasSubstr("[120, 128]")));
+  fresh();
+  change_config(folder, [](Json& json) { json["num_hidden_layers"] = 3; });
+  EXPECT_THAT(error_of(folder), HasSubstr("has no tensor 'bert.encoder.layer.2"));
+  fresh();
+  change_config(folder, [](Json& json) { json["num_hidden_layers"] = 1; });
+  EXPECT_EQ(error_of(folder), "loaded");
+  fresh();
+  change_config(folder, [](Json& json) { json["id2label"]["2"] = "c"; });
+  EXPECT_THAT(error_of(folder), HasSubstr("classifier.weight"));
+  fresh();
+  change_weights(folder, [&](auto& tensors) { find(tensors, query).tensor = Tensor(DType::kI64, {64, 64}); });
+  EXPECT_THAT(error_of(folder), testing::AllOf(HasSubstr(query), HasSubstr("i64")));
+  fresh();
+  change_weights(folder, [&](auto& tensors) { find(tensors, query).tensor = Tensor(DType::kI8, {64, 64}); });
+  EXPECT_THAT(error_of(folder), HasSubstr(query + "_scale"));
+  fresh();
+  change_weights(folder, [&](auto& tensors) {
+    find(tensors, query).tensor = Tensor(DType::kI8, {64, 64});
+    tensors.push_back({query + "_scale", Tensor(DType::kF32, {64, 2})});
+  });
+  EXPECT_THAT(error_of(folder), HasSubstr("one scale for each of 64 rows"));
+  fresh();
+  change_config(folder, [](Json& json) { json["quantization_config"] = {{"quant_method", "gptq"}, {"bits", 4}}; });
+  EXPECT_THAT(error_of(folder), HasSubstr("gptq"));
+  fresh();
+  write_file(folder / "fettle.json", "[]");
+  EXPECT_THAT(error_of(folder), HasSubstr("fettle.json"));
+}
+
+TEST(ModelIo, InitialWeightsDependOnNameAndSeedOnly) {
+  const Model deep = make_model(small_config(Architecture::kBert, {"a", "b"}), nullptr, 5);
+  ModelConfig config = small_config(Architecture::kBert, {"a", "b"});
+  config.layers.resize(1);
+  const Model shallow = make_model(config, nullptr, 5);
+  for (const std::string& name : shallow.parameters.names()) {
+    expect_equal(shallow.parameters.get(name), deep.parameters.get(name), name);
+  }
+  const EncodedTensor& weight = deep.parameters.get("bert.embeddings.word_embeddings.weight");
+  double sum = 0;
+  double squares = 0;
+  for (const float w : weight.data.floats()) {
+    EXPECT_LE(std::fabs(w), 0.04f + 1e-6f);
+    sum += w;
+    squares += static_cast<double>(w) * w;
+  }
+  const auto n = static_cast<double>(weight.data.size());
+  EXPECT_NEAR(sum / n, 0, 1e-3);
+  EXPECT_NEAR(std::sqrt(squares / n), 0.02 * 0.8796, 5e-4);  // deviation of a normal cut at two deviations
+  EXPECT_EQ(deep.parameters.get("bert.embeddings.LayerNorm.weight").data.floats()[3], 1.0f);
+  EXPECT_EQ(deep.parameters.get("bert.embeddings.LayerNorm.bias").data.floats()[3], 0.0f);
+}
+
+}  // namespace
+}  // namespace fettle
