@@ -115,18 +115,18 @@ std::string list_names(const std::vector<std::string>& header) {
 Columns find_columns(const std::vector<std::string>& header, std::string_view file, const DataOptions& options) {
   Columns columns;
   columns.width = header.size();
-  const auto text = find_column(header, options.text_column);
-  if (!text) {
-    const auto number = column_number(options.text_column, header.size());
-    if (!number) {
-      bad_input(std::string(file), "has no column '" + options.text_column + "' (it has: " + list_names(header) + ")",
-                "name the column, or give its number for a file without a header");
-    }
+  // Numbers come first: a file without a header may well have a "2" in its first row.
+  if (const auto number = column_number(options.text_column, header.size())) {
     columns.header = false;
     columns.text = *number;
     columns.pair = column_number(options.pair_column, header.size());
     columns.label = column_number(options.label_column, header.size());
   } else {
+    const auto text = find_column(header, options.text_column);
+    if (!text) {
+      bad_input(std::string(file), "has no column '" + options.text_column + "' (it has: " + list_names(header) + ")",
+                "name the column, or give its number for a file without a header");
+    }
     columns.text = *text;
     columns.pair = find_column(header, options.pair_column);
     columns.label = find_column(header, options.label_column);

@@ -96,9 +96,11 @@ TrainResult pretrain_masked_lm(Model& model, const std::vector<std::string>& tex
 TrainResult distill(Model& student, const std::vector<std::shared_ptr<const Model>>& teachers, const Dataset& train,
                     const Dataset* eval, const TrainOptions& options);
 
-// Students by rule. "layers=0,2,4" copies those layers, embeddings and head of the teacher; "hidden=128" besides (or
-// alone) narrows the model: weights are projected on the leading principal directions of the teacher's embeddings.
-// "vocab=…" is not known here.
+// Students by rule (student_rule.h). "layers=0,2,4" copies those layers, embeddings and head of the teacher.
+// "hidden=128" besides or alone narrows the model: weights are projected on the leading principal directions of the
+// teacher's word embeddings; heads and feed-forward neurons are kept by the norm of their weights, as many in
+// proportion or as "heads=" and "intermediate=" say. `seed` is for rules that draw random numbers; these do not. kUsage
+// for other rules.
 Model make_student(const Model& teacher, std::string_view rule, uint64_t seed);
 
 }  // namespace fettle
