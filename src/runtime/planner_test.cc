@@ -7,7 +7,9 @@
 namespace fettle {
 namespace {
 
-bool lives_overlap(const BufferLife& a, const BufferLife& b) { return a.first <= b.last && b.first <= a.last; }
+bool lives_overlap(const BufferLife& a, const BufferLife& b) {
+  return a.first <= b.last && b.first <= a.last;
+}
 
 void expect_sound(const std::vector<BufferLife>& buffers, const MemoryPlan& plan) {
   ASSERT_EQ(plan.offsets.size(), buffers.size());
