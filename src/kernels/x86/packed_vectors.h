@@ -11,11 +11,24 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <type_traits>
+#include <utility>
 
 #include "kernels/packed_panels.h"
 #include "kernels/x86/prefetch.h"
 
 namespace fettle {
+
+// Lambdas that must vanish into their caller, for sums to stay in registers.
+#define FETTLE_INLINE __attribute__((always_inline))
+
+template <int kN, typename Body>
+FETTLE_INLINE inline void unroll(Body body) {
+  [&]<int... kI>(std::integer_sequence<int, kI...>) FETTLE_INLINE {
+    (body(std::integral_constant<int, kI>()), ...);
+  }
+  (std::make_integer_sequence<int, kN>());
+}
 
 // The panels worked on at once: some of one group's, and the same of those that come next.
 template <typename Product>
@@ -45,40 +58,29 @@ void vector_block(const PanelJob& job, const VectorSplit<Product>& split, int64_
   for (int p = 0; p < kPanels; ++p) panels[p] = split.panels[p];
 
   typename Product::Sum sums[kRows][kPanels];
-#pragma GCC unroll 16
-  for (int r = 0; r < kRows; ++r) {
-#pragma GCC unroll 16
-    for (int p = 0; p < kPanels; ++p) sums[r][p] = Product::zero();
-  }
+  unroll<kRows * kPanels>([&](auto i) FETTLE_INLINE { sums[i / kPanels][i % kPanels] = Product::zero(); });
   for (int64_t line = 0; line < n_lines; ++line) {
     fetch.step();
-#pragma GCC unroll 2
     for (int64_t s = 0; s < kSteps; ++s) {
       typename Product::Weights weights[kPanels];
-#pragma GCC unroll 16
-      for (int p = 0; p < kPanels; ++p) {
+      unroll<kPanels>([&](auto p) FETTLE_INLINE {
         weights[p] = Product::weights(panels[p]);
         if (s % (kLineBytes / Product::kStepBytes) == 0) prefetch_near(panels[p] + kNear);
         panels[p] += Product::kStepBytes;
-      }
-#pragma GCC unroll 16
-      for (int r = 0; r < kRows; ++r) {
+      });
+      unroll<kRows>([&](auto r) FETTLE_INLINE {
         const typename Product::Input input = Product::input(rows + r * kLineBytes + s * 4);
-#pragma GCC unroll 16
-        for (int p = 0; p < kPanels; ++p) sums[r][p] = Product::add(sums[r][p], input, weights[p]);
-      }
+        unroll<kPanels>([&](auto p) FETTLE_INLINE { sums[r][p] = Product::add(sums[r][p], input, weights[p]); });
+      });
     }
     rows += Product::kMaxRows * kLineBytes;
   }
-#pragma GCC unroll 16
-  for (int p = 0; p < kPanels; ++p) {
+  unroll<kPanels>([&](auto p) FETTLE_INLINE {
     const auto column = Product::column(w, split.column + p * kPanelWidth);
-#pragma GCC unroll 16
-    for (int r = 0; r < kRows; ++r) {
-      const float scale = job.row_scales[row + r];
-      Product::finish(block + r * kGroupWidth + p * kPanelWidth, sums[r][p], column, scale);
-    }
-  }
+    unroll<kRows>([&](auto r) FETTLE_INLINE {
+      Product::finish(block + r * kGroupWidth + p * kPanelWidth, sums[r][p], column, job.row_scales[row + r]);
+    });
+  });
 }
 
 template <typename Product>

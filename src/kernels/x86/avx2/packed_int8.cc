@@ -11,7 +11,7 @@ struct Int8Product {
   static constexpr int kMaxRows = kVectorRows;
   static constexpr int64_t kStepBytes = 32;
   static constexpr int panels_for(int rows) { return vector_panels(rows); }
-  using Sum = IntPair;
+  using Sum = IntSums;
   using Weights = IntPair;
   using Input = __m256i;
   struct Column {
@@ -19,7 +19,7 @@ struct Int8Product {
     FloatPair bias;
   };
 
-  static Sum zero() { return {_mm256_setzero_si256(), _mm256_setzero_si256()}; }
+  static Sum zero() { return {Ints{}, Ints{}}; }
   static Input input(const std::byte* p) {
     int32_t value;
     __builtin_memcpy(&value, p, sizeof value);
@@ -30,15 +30,15 @@ struct Int8Product {
   }
   static Weights weights(const std::byte* p) { return {widen(p), widen(p + 16)}; }
   static Sum add(Sum sum, Input input, Weights weights) {
-    return {_mm256_add_epi32(sum.low, _mm256_madd_epi16(input, weights.low)),
-            _mm256_add_epi32(sum.high, _mm256_madd_epi16(input, weights.high))};
+    return {sum.low + (Ints)_mm256_madd_epi16(input, weights.low),
+            sum.high + (Ints)_mm256_madd_epi16(input, weights.high)};
   }
   static Column column(const PanelWeights& w, int64_t c) {
     return {{_mm256_loadu_ps(w.scales + c), _mm256_loadu_ps(w.scales + c + 8)},
             {_mm256_loadu_ps(w.bias + c), _mm256_loadu_ps(w.bias + c + 8)}};
   }
-  static __m256 finished(__m256i sum, __m256 scale, __m256 bias, __m256 row_scale) {
-    return _mm256_add_ps(_mm256_mul_ps(_mm256_cvtepi32_ps(sum), _mm256_mul_ps(row_scale, scale)), bias);
+  static __m256 finished(Ints sum, __m256 scale, __m256 bias, __m256 row_scale) {
+    return _mm256_add_ps(_mm256_mul_ps(_mm256_cvtepi32_ps((__m256i)sum), _mm256_mul_ps(row_scale, scale)), bias);
   }
   static void finish(float* to, Sum sum, const Column& column, float row_scale) {
     const __m256 row = _mm256_set1_ps(row_scale);

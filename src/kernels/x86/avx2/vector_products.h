@@ -23,6 +23,12 @@ struct IntPair {
   __m256i low;
   __m256i high;
 };
+// Not __m256i: its lanes are 64-bit numbers to gcc 12, which then keeps a copy of every sum in memory.
+using Ints __attribute__((vector_size(32))) = int32_t;
+struct IntSums {
+  Ints low;
+  Ints high;
+};
 
 // Product is the type of the including file, for a copy of its own.
 template <typename Product>

@@ -12,9 +12,7 @@ struct Int8Product : Int8Sums<Int8Product> {
   static Weights weights(const std::byte* p) {
     return _mm512_cvtepi8_epi16(_mm256_load_si256(reinterpret_cast<const __m256i*>(p)));
   }
-  static Sum add(Sum sum, Input input, Weights weights) {
-    return _mm512_add_epi32(sum, _mm512_madd_epi16(input, weights));
-  }
+  static Sum add(Sum sum, Input input, Weights weights) { return sum + (Sum)_mm512_madd_epi16(input, weights); }
   static void finish(float* to, Sum sum, const Column& column, float row_scale) {
     finish_as<false>(to, sum, column, row_scale);
   }

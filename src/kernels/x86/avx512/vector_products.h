@@ -40,7 +40,8 @@ template <typename Product>
 struct Int8Sums {
   static constexpr int kMaxRows = kVectorRows;
   static constexpr int panels_for(int rows) { return vector_panels(rows); }
-  using Sum = __m512i;
+  // Not __m512i: its lanes are 64-bit numbers to gcc 12, which then keeps a copy of every sum in memory.
+  using Sum __attribute__((vector_size(64))) = int32_t;
   using Weights = __m512i;
   using Input = __m512i;
   struct Column {
@@ -49,7 +50,7 @@ struct Int8Sums {
     __m512i offset;
   };
 
-  static Sum zero() { return _mm512_setzero_si512(); }
+  static Sum zero() { return Sum{}; }
   static Input input(const std::byte* p) {
     int32_t value;
     __builtin_memcpy(&value, p, sizeof value);
@@ -61,7 +62,7 @@ struct Int8Sums {
   // kUnsigned: inputs have 128 added.
   template <bool kUnsigned>
   static void finish_as(float* to, Sum sum, const Column& column, float row_scale) {
-    const __m512i exact = kUnsigned ? _mm512_sub_epi32(sum, column.offset) : sum;
+    const __m512i exact = kUnsigned ? _mm512_sub_epi32((__m512i)sum, column.offset) : (__m512i)sum;
     const __m512 scale = _mm512_mul_ps(_mm512_set1_ps(row_scale), column.scale);
     _mm512_store_ps(to, _mm512_add_ps(_mm512_mul_ps(_mm512_cvtepi32_ps(exact), scale), column.bias));
   }

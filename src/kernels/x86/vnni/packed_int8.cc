@@ -11,7 +11,11 @@ namespace {
 struct Int8Product : avx512::Int8Sums<Int8Product> {
   static constexpr int64_t kStepBytes = 64;
   static Weights weights(const std::byte* p) { return _mm512_load_si512(p); }
-  static Sum add(Sum sum, Input input, Weights weights) { return _mm512_dpbusd_epi32(sum, input, weights); }
+  // The intrinsic makes gcc 12 copy every sum, and spill some, at every step.
+  static Sum add(Sum sum, Input input, Weights weights) {
+    asm("vpdpbusd %2, %1, %0" : "+v"(sum) : "v"(input), "v"(weights));
+    return sum;
+  }
   static void finish(float* to, Sum sum, const Column& column, float row_scale) {
     finish_as<true>(to, sum, column, row_scale);
   }
