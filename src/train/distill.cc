@@ -65,12 +65,20 @@ Tensor teacher_logits(const Model& student, const std::vector<std::shared_ptr<co
   return sum;
 }
 
+// Empty lines of a text file teach nothing.
+Dataset without_empty_texts(const Dataset& data) {
+  Dataset result = data;
+  std::erase_if(result.examples, [](const Example& e) { return e.label == kUnlabelled && e.text.empty(); });
+  return result;
+}
+
 }  // namespace
 
-TrainResult distill(Model& student, const std::vector<std::shared_ptr<const Model>>& teachers, const Dataset& train,
-                    const Dataset* eval, const TrainOptions& options) {
+TrainResult distill(Model& student, const std::vector<std::shared_ptr<const Model>>& teachers,
+                    const Dataset& train_data, const Dataset* eval, const TrainOptions& options) {
   check_options(options);
   if (teachers.empty()) usage_error("distill", "needs a teacher");
+  const Dataset train = without_empty_texts(train_data);
   ClassificationData data = prepare(student, train, options.max_length);
   std::optional<ClassificationData> evaluation;
   if (eval != nullptr) evaluation = prepare(student, *eval, options.max_length);

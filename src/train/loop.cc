@@ -12,6 +12,7 @@
 #include "base/log.h"
 #include "base/philox.h"
 #include "base/sha256.h"
+#include "format/tensor_store.h"
 #include "graph/autodiff.h"
 #include "kernels/dispatch.h"
 #include "train/schedule.h"
@@ -66,6 +67,7 @@ Trainer::Trainer(Model& model, Objective& objective, const TrainOptions& options
     graph_.add_output(gradient_names_.back(), gradients[i]);
   }
   slots_ = make_slots(model_, names, options_.gradient_accumulation > 1);
+  if (model_.mapped_weights) model_.mapped_weights->drop_pages();
   optimizer_ = std::make_unique<Optimizer>(slots_, options_, machine_.table, machine_.pool);
   executor_ = std::make_unique<Executor>(
       graph_, [this](std::string_view name) -> const EncodedTensor& { return model_.parameters.get(name); },
