@@ -7,4 +7,8 @@ std::span<const KernelTable> platform_tables() {
   return {};
 }
 
+const PeakLoops* platform_peaks(std::string_view) {
+  return nullptr;
+}
+
 }  // namespace fettle

@@ -27,4 +27,12 @@ std::span<const KernelTable> platform_tables() {
   return tables;
 }
 
+const PeakLoops* platform_peaks(std::string_view table_name) {
+  if (table_name == "avx2") return &avx2::peaks();
+  if (table_name == "avx512") return &avx512::peaks();
+  if (table_name == "vnni") return &vnni::peaks();
+  if (table_name == "amx") return &amx::peaks();
+  return nullptr;
+}
+
 }  // namespace fettle

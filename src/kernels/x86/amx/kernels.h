@@ -3,12 +3,14 @@
 #pragma once
 
 #include "kernels/kernel_table.h"
+#include "kernels/roofline.h"
 
 namespace fettle::amx {
 
 bool supported(const CpuFeatures& features);
 // May be called only where the set is supported.
 KernelTable table();
+const PeakLoops& peaks();
 
 void matmul_bf16(const Matmul& product, ThreadPool& pool);
 std::unique_ptr<PackedLinear> pack_bf16(const LinearWeights& weights);

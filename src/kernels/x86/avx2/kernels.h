@@ -3,12 +3,14 @@
 #pragma once
 
 #include "kernels/kernel_table.h"
+#include "kernels/roofline.h"
 
 namespace fettle::avx2 {
 
 bool supported(const CpuFeatures& features);
 // May be called only where the set is supported.
 KernelTable table();
+const PeakLoops& peaks();
 
 // The kernels of training.inl.h.
 void install_training(KernelTable& table);

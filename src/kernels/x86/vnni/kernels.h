@@ -3,12 +3,14 @@
 #pragma once
 
 #include "kernels/kernel_table.h"
+#include "kernels/roofline.h"
 
 namespace fettle::vnni {
 
 bool supported(const CpuFeatures& features);
 // May be called only where the set is supported.
 KernelTable table();
+const PeakLoops& peaks();
 
 std::unique_ptr<PackedLinear> pack_int8(const LinearWeights& weights);
 
