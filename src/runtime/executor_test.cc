@@ -1,10 +1,12 @@
 #include "runtime/executor.h"
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <cmath>
 #include <cstring>
 
+#include "base/error.h"
 #include "base/thread_pool.h"
 #include "graph/evaluate.h"
 #include "graph/passes.h"
@@ -15,6 +17,7 @@ namespace fettle {
 namespace {
 
 using test::Tensors;
+using testing::HasSubstr;
 using Head = GraphOptions::Head;
 
 const std::vector<int64_t> kLengths = {7, 1, 12, 3, 12, 9};
@@ -123,6 +126,107 @@ TEST_P(EncoderGraphs, GradientsAgreeWithTheReferenceOnEveryTable) {
       expect_same_bytes(actual, first);
     }
   }
+}
+
+class ExecutorErrors : public testing::Test {
+ protected:
+  ExecutorErrors()
+      : model_(test::random_model(test::small_config(Architecture::kBert, 5), 1)),
+        graph_(build_graph(model_.config, {})),
+        inputs_(test::batch_inputs(test::random_batch(kLengths, 97, 2), 5)) {}
+
+  std::string error(const ExecutorOptions& options = {}) {
+    try {
+      run(graph_, model_, inputs_, options);
+    } catch (const Error& error) {
+      return error.what();
+    }
+    return "no error";
+  }
+
+  Model model_;
+  Graph graph_;
+  Tensors inputs_;
+};
+
+TEST_F(ExecutorErrors, InputsThatDoNotFit) {
+  EXPECT_EQ(error(), "no error");
+  const Tensors good = inputs_;
+  inputs_.erase("type_ids");
+  EXPECT_THAT(error(), HasSubstr("type_ids"));
+  inputs_ = good;
+  inputs_["type_ids"] = Tensor(DType::kI32, {3});
+  EXPECT_THAT(error(), testing::AllOf(HasSubstr("type_ids"), HasSubstr("3")));
+  inputs_["type_ids"] = Tensor(DType::kF32, good.at("type_ids").shape());
+  EXPECT_THAT(error(), HasSubstr("type_ids"));
+  inputs_["type_ids"] = good.at("type_ids").reshaped({1, good.at("type_ids").size()});
+  EXPECT_THAT(error(), HasSubstr("type_ids"));
+  inputs_ = good;
+  inputs_["offsets"] = Tensor::from_i32({0, 7, 5, 20, 23, 35, 44}, {7});
+  EXPECT_THAT(error(), HasSubstr("fall at sequence 1"));
+  inputs_["offsets"] = Tensor::from_i32({0, 7, 8, 20, 23, 35, 43}, {7});
+  EXPECT_THAT(error(), HasSubstr("44 tokens"));
+  inputs_["offsets"] = Tensor(DType::kI32, {0});
+  EXPECT_THAT(error(), HasSubstr("offsets"));
+}
+
+TEST_F(ExecutorErrors, ParametersThatDoNotFit) {
+  const std::string name = "bert.encoder.layer.1.output.dense.weight";
+  model_.parameters.set(name, EncodedTensor::dense(Tensor(DType::kF32, {48, 53})));
+  EXPECT_THAT(error(), testing::AllOf(HasSubstr(name), HasSubstr("[48, 53]"), HasSubstr("[48, 52]")));
+  model_.parameters.set(name, encode(Tensor(DType::kF32, {48, 52}), Encoding::int8_channel()));
+  EXPECT_EQ(error(), "no error");
+  EXPECT_THAT(error({.pack_parameters = false}), testing::AllOf(HasSubstr(name), HasSubstr("int8")));
+  model_.parameters.erase(name);
+  EXPECT_THAT(error(), HasSubstr(name));
+}
+
+TEST_F(ExecutorErrors, UnknownNames) {
+  Executor executor(graph_, [&](std::string_view name) -> const EncodedTensor& { return model_.parameters.get(name); },
+                    {});
+  executor.set_input("no such input", Tensor(DType::kF32, {1}));
+  for (const auto& [name, tensor] : inputs_) executor.set_input(name, tensor);
+  executor.run();
+  EXPECT_THROW(executor.output("no such output"), Error);
+  EXPECT_EQ(executor.output("logits").shape(), (Shape{6, 5}));
+}
+
+TEST(Executor, ReadsTrainedParametersAtEveryRun) {
+  Model model = test::random_model(test::small_config(Architecture::kBert, 5), 1);
+  const Graph graph = build_graph(model.config, {});
+  const Tensors inputs = test::batch_inputs(test::random_batch(kLengths, 97, 2), 5);
+  Executor executor(graph, [&](std::string_view name) -> const EncodedTensor& { return model.parameters.get(name); },
+                    {.pack_parameters = false});
+  const Tensor before = outputs_of(executor, graph, inputs, 0).at("logits");
+  Tensor& bias = model.parameters.get_mutable("classifier.bias").data;
+  bias.mutable_data<float>()[2] += 3;
+  const Tensor after = outputs_of(executor, graph, inputs, 0).at("logits");
+  for (int64_t i = 0; i < after.size(); ++i) {
+    EXPECT_NEAR(after.floats()[static_cast<size_t>(i)] - before.floats()[static_cast<size_t>(i)], i % 5 == 2 ? 3 : 0,
+                1e-5);
+  }
+}
+
+TEST(Executor, SeedsPickTheDropout) {
+  const Model model = test::random_model(test::small_config(Architecture::kBert, 5), 1);
+  const Graph graph = build_graph(model.config, {.training = true});
+  const Tensors inputs = test::batch_inputs(test::random_batch(kLengths, 97, 2), 5);
+  const ExecutorOptions options{.pack_parameters = false};
+  const Tensors first = run(graph, model, inputs, options, 7);
+  expect_same_bytes(run(graph, model, inputs, options, 7), first);
+  EXPECT_GT(relative_difference(run(graph, model, inputs, options, 8).at("logits"), first.at("logits")), 1e-3);
+}
+
+TEST(Executor, ValuesShareTheArena) {
+  const Model model = test::random_model(test::small_config(Architecture::kBert, 5), 1);
+  const Graph graph = build_graph(model.config, {});
+  const Tensors inputs = test::batch_inputs(test::random_batch(kLengths, 97, 2), 5);
+  Executor executor(graph, [&](std::string_view name) -> const EncodedTensor& { return model.parameters.get(name); },
+                    {});
+  outputs_of(executor, graph, inputs, 0);
+  // Tokens are rounded up from 44 to 48; q, k, v and the residual, or the inner layer and its neighbours, live at once.
+  EXPECT_LE(executor.arena_bytes(), 48 * (5 * 48 + 80) * int64_t{sizeof(float)});
+  EXPECT_GT(executor.packed_bytes(), 0);
 }
 
 INSTANTIATE_TEST_SUITE_P(All, EncoderGraphs,

@@ -13,14 +13,6 @@
 #include "kernels/dispatch.h"
 #include "runtime/test_graphs.h"
 
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define FETTLE_SANITIZED 1
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-#define FETTLE_SANITIZED 1
-#endif
-#endif
-
 namespace fettle {
 namespace {
 

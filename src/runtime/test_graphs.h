@@ -11,6 +11,15 @@
 #include "model/model.h"
 #include "tensor/ragged.h"
 
+// Sanitizers have an allocator of their own.
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define FETTLE_SANITIZED 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+#define FETTLE_SANITIZED 1
+#endif
+#endif
+
 namespace fettle::test {
 
 inline ModelConfig small_config(Architecture architecture, int64_t n_labels) {

@@ -1,9 +1,12 @@
+#include <algorithm>
+
 #include "runtime/kernels/factories.h"
 
 namespace fettle {
 namespace {
 
-constexpr int64_t kColumnsOfTask = 64;
+constexpr int64_t kTasksOfSum = 8;
+constexpr int64_t kFewestColumnsOfTask = 64;
 constexpr int64_t kElementsWorthTasks = 32768;
 
 class MatmulNode : public NodeKernel {
@@ -52,7 +55,9 @@ class SumRowsNode : public NodeKernel {
       context.table->sum_rows(x.f32(), x.rows, x.width, y, begin, end);
     };
     if (x.size() < kElementsWorthTasks) return sum(0, x.width);
-    context.pool->parallel_ranges(x.width, kColumnsOfTask, [&](int64_t begin, int64_t end, int) { sum(begin, end); });
+    // Wide enough to read whole stretches of each row.
+    const int64_t columns = std::max(kFewestColumnsOfTask, x.width / kTasksOfSum);
+    context.pool->parallel_ranges(x.width, columns, [&](int64_t begin, int64_t end, int) { sum(begin, end); });
   }
 
  private:
