@@ -6,6 +6,7 @@
 #include "base/error.h"
 #include "cli/app.h"
 #include "compress/manifest.h"
+#include "compress/quantize/cast.h"
 #include "compress/quantize/dynamic.h"
 
 namespace fettle::cli {
@@ -22,7 +23,9 @@ struct QuantizeCommand {
 int run_quantize(const QuantizeCommand& command, const Globals& globals) {
   refuse_existing(command.out, globals);
   Model model = load_model(resolve_model(command.model));
-  const QuantizeReport report = quantize_dynamic(model, command.options);
+  const bool dynamic = command.method == "dynamic";
+  const QuantizeReport report = dynamic ? quantize_dynamic(model, command.options)
+                                        : cast_parameters(model, command.method == "bf16" ? DType::kBF16 : DType::kF16);
   record_step(model, "quantize", Json{{"method", command.method}, {"embeddings", command.options.embeddings}},
               globals.seed);
   save_model(model, command.out, globals.force);
@@ -59,7 +62,8 @@ void add_quantize(Program& program) {
   CLI::App* verb = program.add_verb("quantize", "store and compute weights as integers",
                                     [command, &program] { return run_quantize(*command, program.globals()); });
   verb->add_option("model", command->model, "model folder")->required();
-  verb->add_option("--method", command->method, "dynamic")->check(CLI::IsMember({"dynamic"}));
+  verb->add_option("--method", command->method, "dynamic (int8), bf16, f16")
+      ->check(CLI::IsMember({"dynamic", "bf16", "f16"}));
   verb->add_flag("--embeddings", command->options.embeddings, "embedding tables too");
   verb->add_option("--out", command->out, "folder to write")->required();
 }

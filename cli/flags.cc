@@ -44,6 +44,8 @@ void TrainFlags::add_to(CLI::App& verb) {
       ->check(CLI::IsMember({"linear", "cosine", "constant"}));
   verb.add_option("--warmup-ratio", options.warmup_ratio, "share of the steps for warm-up")
       ->check(CLI::Range(0.0, 1.0));
+  verb.add_option("--schedule-steps", options.schedule_steps, "schedule the rate for a longer run than this one")
+      ->check(CLI::NonNegativeNumber);
   verb.add_option("--label-smoothing", options.label_smoothing)->check(CLI::Range(0.0, 0.999));
   verb.add_option("--dropout", options.dropout, "instead of the model's own")->check(CLI::Range(0.0, 0.999));
   verb.add_option("--max-length", options.max_length, "tokens of a training sequence")->check(CLI::Range(3, 1 << 20));
@@ -137,8 +139,8 @@ std::shared_ptr<const Model> load_shared(const std::string& model) {
 
 double weights_mb(const std::string& model) {
   int64_t size_bytes = 0;
-  for (const std::filesystem::path& file : TensorStore::open(resolve_model(model)).files())
-    size_bytes += size_on_disk(file);
+  const TensorStore store = TensorStore::open(resolve_model(model));
+  for (const std::filesystem::path& file : store.files()) size_bytes += size_on_disk(file);
   return static_cast<double>(size_bytes) / (1024.0 * 1024.0);
 }
 

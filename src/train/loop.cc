@@ -74,7 +74,8 @@ Trainer::Trainer(Model& model, Objective& objective, const TrainOptions& options
       ExecutorOptions{
           .pool = &machine_.pool, .table = &machine_.table, .precision = options_.precision, .pack_parameters = false});
   total_steps_ = count_steps(objective_, options_);
-  warmup_steps_ = warmup_steps(total_steps_, options_.warmup_ratio);
+  schedule_steps_ = options_.schedule_steps > 0 ? options_.schedule_steps : total_steps_;
+  warmup_steps_ = warmup_steps(schedule_steps_, options_.warmup_ratio);
   curve_interval_ = std::max<int64_t>(1, total_steps_ / kCurvePoints);
   if (!options_.checkpoint_folder.empty()) key_ = checkpoint_key();
 }
@@ -116,7 +117,7 @@ double Trainer::step() {
     state_.result.tokens += batch_.n_tokens;
   }
   const double rate =
-      options_.learning_rate * schedule_factor(options_.schedule, state_.step, total_steps_, warmup_steps_);
+      options_.learning_rate * schedule_factor(options_.schedule, state_.step, schedule_steps_, warmup_steps_);
   loss /= weight;
   if (accumulate) gradients = optimizer_->accumulated();
   const double norm = optimizer_->step(gradients, accumulate ? 1.0 / weight : 1.0, rate, state_.step + 1);
@@ -141,12 +142,11 @@ void Trainer::record_curve(double loss) {
 
 void Trainer::keep_if_best(double accuracy) {
   if (accuracy < 0) return;
-  if (accuracy <= state_.best_accuracy) {
-    ++state_.epochs_without_gain;
-    return;
-  }
+  const bool gain = accuracy > state_.best_accuracy;
+  state_.epochs_without_gain = gain ? 0 : state_.epochs_without_gain + 1;
+  // Of equal ones the later is kept: its scores are surer, and it teaches better.
+  if (accuracy < state_.best_accuracy) return;
   state_.best_accuracy = accuracy;
-  state_.epochs_without_gain = 0;
   if (!options_.keep_best) return;
   best_.resize(slots_.size());
   for (size_t s = 0; s < slots_.size(); ++s) best_[s] = slots_[s].weight.clone();

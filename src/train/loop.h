@@ -57,6 +57,7 @@ class Trainer {
   MicroBatch batch_;
   CheckpointKey key_;
   int64_t total_steps_ = 0;
+  int64_t schedule_steps_ = 0;
   int64_t warmup_steps_ = 0;
   int64_t curve_interval_ = 1;
 };

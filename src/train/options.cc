@@ -42,6 +42,7 @@ void check_options(const TrainOptions& o) {
   require(o.mask_probability > 0 && o.mask_probability < 1, "mask_probability", "in (0, 1)");
   require(o.alpha >= 0 && o.alpha <= 1, "alpha", "in [0, 1]");
   require(std::isfinite(o.temperature) && o.temperature > 0, "temperature", "above 0");
+  require(o.schedule_steps >= 0, "schedule_steps", "0 or more");
   require(o.checkpoint_every >= 0, "checkpoint_every", "0 or more");
   require(o.early_stopping_patience >= 0, "early_stopping_patience", "0 or more");
   require(o.short_sequence_ratio >= 0 && o.short_sequence_ratio <= 1, "short_sequence_ratio", "in [0, 1]");
@@ -60,6 +61,7 @@ Json options_to_json(const TrainOptions& o) {
           {"max_grad_norm", o.max_grad_norm},
           {"schedule", schedule_name(o.schedule)},
           {"warmup_ratio", o.warmup_ratio},
+          {"schedule_steps", o.schedule_steps},
           {"label_smoothing", o.label_smoothing},
           {"dropout", o.dropout},
           {"max_length", o.max_length},

@@ -29,6 +29,8 @@ struct TrainOptions {
   double max_grad_norm = 1.0;  // 0: no clipping
   Schedule schedule = Schedule::kLinear;
   double warmup_ratio = 0.0;
+  // > 0: the rate follows the schedule of a run of so many steps, though this one ends at max_steps.
+  int64_t schedule_steps = 0;
   double label_smoothing = 0.0;
   double dropout = -1;  // < 0: the config's values
   int64_t max_length = 64;
