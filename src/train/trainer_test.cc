@@ -331,9 +331,9 @@ TEST_F(Distill, LearnsFromTheTeacherAlone) {
   for (Example& example : train.examples) example.label = kUnlabelled;
   train.examples.push_back({.text = ""});
   // Another order of labels than the teacher's.
-  Model student = toy_model({"one", "blue", "green", "red"}, 3, 1);
+  Model student = toy_model({"one", "blue", "green", "red"}, 3);
   TrainOptions options = toy_options();
-  options.epochs = 15;
+  options.epochs = 20;
   EXPECT_EQ(distill(student, {teacher, teacher}, train, &eval, options).accuracy, 1.0);
   Model other = toy_model({"one", "blue", "green", "yellow"}, 3, 1);
   EXPECT_EQ(error_code([&] { distill(other, {teacher}, train, nullptr, options); }), ErrorCode::kBadInput);
