@@ -130,7 +130,9 @@ std::vector<Json> ask_oracle(const std::string& engine, const fs::path& tokenize
   EXPECT_EQ(status, 0) << command;
   std::ifstream in(folder.path() / "answers");
   std::vector<Json> answers;
-  for (std::string line; std::getline(in, line);) answers.push_back(parse_json(line, "answer"));
+  for (std::string line; std::getline(in, line);) {
+    if (!line.empty()) answers.push_back(parse_json(line, "answer"));
+  }
   EXPECT_EQ(answers.size(), requests.size());
   answers.resize(requests.size());
   return answers;

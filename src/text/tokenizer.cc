@@ -48,6 +48,11 @@ std::shared_ptr<const Tokenizer> Tokenizer::from_vocab(std::vector<std::string> 
   return std::shared_ptr<const Tokenizer>(new Tokenizer(std::make_unique<const Impl>(std::move(spec))));
 }
 
+std::shared_ptr<const Tokenizer> Tokenizer::from_json(std::string json, const std::string& where) {
+  TokenizerSpec spec = parse_tokenizer_json(std::move(json), where);
+  return std::shared_ptr<const Tokenizer>(new Tokenizer(std::make_unique<const Impl>(std::move(spec))));
+}
+
 int Tokenizer::vocab_size() const {
   return static_cast<int>(impl_->special.size());
 }

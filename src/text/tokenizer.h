@@ -57,6 +57,8 @@ class Tokenizer {
   static std::shared_ptr<const Tokenizer> load(const std::filesystem::path& folder);
   // The piece's index is its id. kBadInput when the unknown, [CLS] or [SEP] piece is missing.
   static std::shared_ptr<const Tokenizer> from_vocab(std::vector<std::string> pieces, WordPieceOptions options = {});
+  // From the contents of a tokenizer.json alone; errors name `where`.
+  static std::shared_ptr<const Tokenizer> from_json(std::string json, const std::string& where);
   ~Tokenizer();
   Tokenizer(const Tokenizer&) = delete;
   Tokenizer& operator=(const Tokenizer&) = delete;

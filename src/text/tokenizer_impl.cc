@@ -43,7 +43,7 @@ Tokenizer::Impl::Impl(TokenizerSpec loaded)
   normalized_matcher = make_matcher(true);
   for (const AddedToken& token : spec.added) all_added_are_special = all_added_are_special && token.special;
 
-  const std::optional<int32_t> unk = find(spec.options.unk_token);
+  const std::optional<int32_t> unk = vocabulary.find(spec.options.unk_token);
   if (!unk) bad_input(spec.where, fmt::format("the vocabulary has no \"{}\"", printable(spec.options.unk_token)));
   unk_id = *unk;
   pad_id = find(spec.options.pad_token);

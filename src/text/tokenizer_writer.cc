@@ -86,7 +86,10 @@ std::string make_tokenizer_json(const TokenizerSpec& spec) {
                             {"single", std::move(single)},
                             {"pair", std::move(pair)},
                             {"special_tokens", std::move(specials)}};
-  root["decoder"] = {{"type", "WordPiece"}, {"prefix", spec.decoder_prefix}, {"cleanup", spec.decoder_cleanup}};
+  root["decoder"] = nullptr;
+  if (spec.has_decoder) {
+    root["decoder"] = {{"type", "WordPiece"}, {"prefix", spec.decoder_prefix}, {"cleanup", spec.decoder_cleanup}};
+  }
   root["model"] = {{"type", "WordPiece"},
                    {"unk_token", options.unk_token},
                    {"continuing_subword_prefix", options.continuing_prefix},

@@ -1,7 +1,8 @@
 // Tokenizes with Hugging Face's own programs, for comparison.
 //   node tokenize.mjs ENGINE TOKENIZER.json [OPTIONS] < requests > answers
-// ENGINE: "tokenizers" (the Rust library, the definition of exact), "transformers" (transformers.js), or "words": only
-// BertNormalizer, with OPTIONS as its own, and BertPreTokenizer, without a file ("-").
+// ENGINE: "tokenizers" (the Rust library, the definition of exact), "transformers" (transformers.js), "words": only
+// BertNormalizer, with OPTIONS as its own, and BertPreTokenizer, without a file ("-"); or "train": a WordPiece
+// vocabulary of at most 30,000 pieces is trained on the file, a text, and answers any request.
 // OPTIONS: JSON {"max_length": N, "decode": "keep" | "skip"}. A request is a JSON line: a string, a pair of strings, or,
 // with "decode", an array of ids (special tokens kept or skipped). An answer is a JSON line: {ids, type_ids, tokens,
 // offsets} (transformers.js: ids only), a string, or an array of words.
@@ -36,6 +37,15 @@ function wordsEngine() {
   };
 }
 
+function trainEngine() {
+  const tokenizers = createRequire(import.meta.url)('tokenizers');
+  const tokenizer = new tokenizers.Tokenizer(tokenizers.WordPiece.init({}, {}));
+  tokenizer.setNormalizer(tokenizers.bertNormalizer());
+  tokenizer.setPreTokenizer(tokenizers.bertPreTokenizer());
+  tokenizer.train([path]);
+  return () => Object.keys(tokenizer.getVocab());
+}
+
 async function scriptEngine() {
   const { PreTrainedTokenizer } = await import('@huggingface/transformers');
   const tokenizer = new PreTrainedTokenizer(JSON.parse(readFileSync(path, 'utf8')), {});
@@ -48,7 +58,7 @@ async function scriptEngine() {
   };
 }
 
-const engines = { tokenizers: rustEngine, transformers: scriptEngine, words: wordsEngine };
+const engines = { tokenizers: rustEngine, transformers: scriptEngine, words: wordsEngine, train: trainEngine };
 const answer = await engines[engine]();
 for await (const line of createInterface({ input: process.stdin })) {
   process.stdout.write(JSON.stringify(await answer(JSON.parse(line))) + '\n');
