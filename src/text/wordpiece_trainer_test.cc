@@ -133,7 +133,8 @@ TEST(WordPieceTrainer, RefusesWhatCannotWork) {
   EXPECT_THROW(trainer.train(), Error) << "more characters than pieces";
 }
 
-// Hugging Face's trainer breaks ties in the order of a hash table, so the vocabularies agree only nearly.
+// Hugging Face's trainer breaks ties in the order of a hash table that differs from run to run, so the vocabularies
+// agree only nearly.
 TEST(WordPieceTrainer, AgreesWithHuggingFaceButForTies) {
   FETTLE_NEED_ORACLE();
   FETTLE_NEED_SHARED_DATA();
@@ -147,9 +148,10 @@ TEST(WordPieceTrainer, AgreesWithHuggingFaceButForTies) {
   std::ifstream in(path);
   for (std::string line; std::getline(in, line);) trainer.add(line);
   const std::vector<std::string> pieces = trainer.train();
-  EXPECT_EQ(pieces.size(), expected.size());
+  const auto n_expected = static_cast<double>(expected.size());
+  EXPECT_NEAR(static_cast<double>(pieces.size()), n_expected, 0.005 * n_expected);
   const auto n_common = std::count_if(pieces.begin(), pieces.end(), [&](auto& piece) { return expected.count(piece); });
-  EXPECT_GE(n_common, 0.995 * static_cast<double>(expected.size()));
+  EXPECT_GE(static_cast<double>(n_common), 0.995 * n_expected);
 }
 
 }  // namespace
