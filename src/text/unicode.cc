@@ -3,6 +3,8 @@
 #include <utf8proc.h>
 
 #include <algorithm>
+#include <cstddef>
+#include <cstring>
 #include <iterator>
 
 #include "text/gen/unicode_ranges.h"
@@ -48,6 +50,17 @@ bool contains(const Range (&ranges)[kSize], char32_t code) {
                      [code](const Range& range) { return code >= range.first && code <= range.last; });
 }
 
+// The first byte that is not ASCII.
+const char* skip_ascii(const char* p, const char* end) {
+  uint64_t word;
+  for (; end - p >= static_cast<std::ptrdiff_t>(sizeof word); p += sizeof word) {
+    std::memcpy(&word, p, sizeof word);
+    if (word & 0x8080808080808080u) break;
+  }
+  while (p != end && static_cast<unsigned char>(*p) < 0x80) ++p;
+  return p;
+}
+
 bool decomposes(char32_t code) {
   if (code >= kHangulFirst && code <= kHangulLast) return true;
   if (code > 0xffff && !contains(kDecomposingAbove, code)) return false;
@@ -86,6 +99,8 @@ bool is_valid_utf8(std::string_view text) {
   const char* p = text.data();
   const char* end = p + text.size();
   while (p != end) {
+    p = skip_ascii(p, end);
+    if (p == end) return true;
     const DecodedChar next = decode_utf8(p, end);
     if (!next.valid) return false;
     p += next.n_bytes;
