@@ -30,12 +30,13 @@ void prepare(const PrepareRows& from, std::byte* to, float*) {
 }
 
 struct AddBias {
-  static void block(const PanelJob& job, int64_t, int64_t rows, int64_t column, int64_t n_panels, std::byte* sums) {
-    for (int64_t p = 0; p < n_panels; ++p) {
-      const __m512 bias = _mm512_loadu_ps(job.weights->bias + column + p * kPanelWidth);
-      for (int64_t r = 0; r < rows; ++r) {
-        std::byte* at = sums + r * kSumsStride + p * kTileRowBytes;
-        _mm512_store_ps(at, _mm512_add_ps(_mm512_load_ps(at), bias));
+  static void write(const PanelJob& job, const TileValues& values, const std::byte* sums) {
+    for (int64_t p = 0; p < values.n_panels; ++p) {
+      const int64_t at = p * kPanelWidth;
+      const __m512 bias = _mm512_loadu_ps(job.weights->bias + values.column + at);
+      for (int64_t r = 0; r < values.rows; ++r) {
+        const __m512 sum = _mm512_load_ps(sums + r * kSumsStride + at * 4);
+        _mm512_storeu_ps(values.to + r * values.stride + at, _mm512_add_ps(sum, bias));
       }
     }
   }

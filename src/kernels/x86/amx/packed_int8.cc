@@ -10,15 +10,17 @@ namespace fettle::amx {
 namespace {
 
 struct Dequantize {
-  static void block(const PanelJob& job, int64_t row, int64_t rows, int64_t column, int64_t n_panels, std::byte* sums) {
-    for (int64_t p = 0; p < n_panels; ++p) {
-      const __m512 weight_scale = _mm512_loadu_ps(job.weights->scales + column + p * kPanelWidth);
-      const __m512 bias = _mm512_loadu_ps(job.weights->bias + column + p * kPanelWidth);
-      for (int64_t r = 0; r < rows; ++r) {
-        std::byte* at = sums + r * kSumsStride + p * kTileRowBytes;
-        const __m512 scale = _mm512_mul_ps(_mm512_set1_ps(job.row_scales[row + r]), weight_scale);
-        const __m512 sum = _mm512_cvtepi32_ps(_mm512_load_si512(at));
-        _mm512_store_ps(at, _mm512_add_ps(_mm512_mul_ps(sum, scale), bias));
+  static void write(const PanelJob& job, const TileValues& values, const std::byte* sums) {
+    const PanelWeights& w = *job.weights;
+    for (int64_t p = 0; p < values.n_panels; ++p) {
+      const int64_t at = p * kPanelWidth;
+      const __m512 weight_scale = _mm512_loadu_ps(w.scales + values.column + at);
+      const __m512 bias = _mm512_loadu_ps(w.bias + values.column + at);
+      for (int64_t r = 0; r < values.rows; ++r) {
+        const __m512i sum = _mm512_load_si512(sums + r * kSumsStride + at * 4);
+        const __m512 scale = _mm512_mul_ps(_mm512_set1_ps(job.row_scales[values.row + r]), weight_scale);
+        const __m512 value = _mm512_add_ps(_mm512_mul_ps(_mm512_cvtepi32_ps(sum), scale), bias);
+        _mm512_storeu_ps(values.to + r * values.stride + at, value);
       }
     }
   }

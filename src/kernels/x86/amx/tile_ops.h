@@ -1,4 +1,7 @@
 // Tile instructions with the tile as a template argument: the compiler's own want literal numbers.
+//
+// Two ways to use the eight tiles. A strip: sums 0 to 5 of one tile of rows (6) by up to six tiles of weights, one
+// after the other in tile 7. A square: sums 0 to 3 of two tiles of rows (4, 5) by two of weights (6, 7).
 #pragma once
 
 #include <immintrin.h>
@@ -7,14 +10,11 @@
 
 namespace fettle::amx {
 
-// By convention tiles 0 to 5 hold sums, tile 6 the rows and tile 7 the weights of the next product.
-constexpr int kSumTiles = 6;
-constexpr int kRowTile = 6;
-constexpr int kWeightTile = 7;
+constexpr int kStripSums = 6;
 
 template <int kTile>
 inline void clear_sums() {
-  static_assert(kTile >= 0 && kTile < kSumTiles);
+  static_assert(kTile >= 0 && kTile < kStripSums);
   if constexpr (kTile == 0) _tile_zero(0);
   if constexpr (kTile == 1) _tile_zero(1);
   if constexpr (kTile == 2) _tile_zero(2);
@@ -25,7 +25,7 @@ inline void clear_sums() {
 
 template <int kTile>
 inline void store_sums(void* to, int64_t stride_bytes) {
-  static_assert(kTile >= 0 && kTile < kSumTiles);
+  static_assert(kTile >= 0 && kTile < kStripSums);
   if constexpr (kTile == 0) _tile_stored(0, to, stride_bytes);
   if constexpr (kTile == 1) _tile_stored(1, to, stride_bytes);
   if constexpr (kTile == 2) _tile_stored(2, to, stride_bytes);
@@ -34,37 +34,56 @@ inline void store_sums(void* to, int64_t stride_bytes) {
   if constexpr (kTile == 5) _tile_stored(5, to, stride_bytes);
 }
 
-inline void load_rows(const void* from) {
-  _tile_loadd(6, from, 64);
-}
-inline void load_weights(const void* from) {
-  _tile_loadd(7, from, 64);
+// A tile of 16 lines of 64 bytes, one behind the other.
+template <int kTile>
+inline void load_tile(const void* from) {
+  static_assert(kTile >= 4 && kTile < 8);
+  if constexpr (kTile == 4) _tile_loadd(4, from, 64);
+  if constexpr (kTile == 5) _tile_loadd(5, from, 64);
+  if constexpr (kTile == 6) _tile_loadd(6, from, 64);
+  if constexpr (kTile == 7) _tile_loadd(7, from, 64);
 }
 
 // sums += rows · weights
 struct Int8Dot {
-  template <int kTile>
-  static void add() {
-    static_assert(kTile >= 0 && kTile < kSumTiles);
-    if constexpr (kTile == 0) _tile_dpbssd(0, 6, 7);
-    if constexpr (kTile == 1) _tile_dpbssd(1, 6, 7);
-    if constexpr (kTile == 2) _tile_dpbssd(2, 6, 7);
-    if constexpr (kTile == 3) _tile_dpbssd(3, 6, 7);
-    if constexpr (kTile == 4) _tile_dpbssd(4, 6, 7);
-    if constexpr (kTile == 5) _tile_dpbssd(5, 6, 7);
+  template <int kSum>
+  static void strip() {
+    static_assert(kSum >= 0 && kSum < kStripSums);
+    if constexpr (kSum == 0) _tile_dpbssd(0, 6, 7);
+    if constexpr (kSum == 1) _tile_dpbssd(1, 6, 7);
+    if constexpr (kSum == 2) _tile_dpbssd(2, 6, 7);
+    if constexpr (kSum == 3) _tile_dpbssd(3, 6, 7);
+    if constexpr (kSum == 4) _tile_dpbssd(4, 6, 7);
+    if constexpr (kSum == 5) _tile_dpbssd(5, 6, 7);
+  }
+  template <int kSum>
+  static void square() {
+    static_assert(kSum >= 0 && kSum < 4);
+    if constexpr (kSum == 0) _tile_dpbssd(0, 4, 6);
+    if constexpr (kSum == 1) _tile_dpbssd(1, 4, 7);
+    if constexpr (kSum == 2) _tile_dpbssd(2, 5, 6);
+    if constexpr (kSum == 3) _tile_dpbssd(3, 5, 7);
   }
 };
 
 struct Bf16Dot {
-  template <int kTile>
-  static void add() {
-    static_assert(kTile >= 0 && kTile < kSumTiles);
-    if constexpr (kTile == 0) _tile_dpbf16ps(0, 6, 7);
-    if constexpr (kTile == 1) _tile_dpbf16ps(1, 6, 7);
-    if constexpr (kTile == 2) _tile_dpbf16ps(2, 6, 7);
-    if constexpr (kTile == 3) _tile_dpbf16ps(3, 6, 7);
-    if constexpr (kTile == 4) _tile_dpbf16ps(4, 6, 7);
-    if constexpr (kTile == 5) _tile_dpbf16ps(5, 6, 7);
+  template <int kSum>
+  static void strip() {
+    static_assert(kSum >= 0 && kSum < kStripSums);
+    if constexpr (kSum == 0) _tile_dpbf16ps(0, 6, 7);
+    if constexpr (kSum == 1) _tile_dpbf16ps(1, 6, 7);
+    if constexpr (kSum == 2) _tile_dpbf16ps(2, 6, 7);
+    if constexpr (kSum == 3) _tile_dpbf16ps(3, 6, 7);
+    if constexpr (kSum == 4) _tile_dpbf16ps(4, 6, 7);
+    if constexpr (kSum == 5) _tile_dpbf16ps(5, 6, 7);
+  }
+  template <int kSum>
+  static void square() {
+    static_assert(kSum >= 0 && kSum < 4);
+    if constexpr (kSum == 0) _tile_dpbf16ps(0, 4, 6);
+    if constexpr (kSum == 1) _tile_dpbf16ps(1, 4, 7);
+    if constexpr (kSum == 2) _tile_dpbf16ps(2, 5, 6);
+    if constexpr (kSum == 3) _tile_dpbf16ps(3, 5, 7);
   }
 };
 
