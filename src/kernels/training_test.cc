@@ -97,6 +97,25 @@ TEST_P(Training, MatmulAgreesWithReferenceOnOddShapes) {
   }
 }
 
+TEST_P(Training, MatmulOfLargeAlignedResultAgreesWithReference) {
+  const int64_t m = 520;
+  const int64_t n = 528;
+  const int64_t k = 9;
+  const Floats a = normal_values(m * k, 1);
+  const Floats b = normal_values(n * k, 2);
+  const auto run = [&](const KernelTable& kernels) {
+    Floats buffer(static_cast<size_t>(m * n + 16));
+    float* c = buffer.data();
+    while (reinterpret_cast<uintptr_t>(c) % 64 != 0) ++c;
+    Matmul p{.m = m, .n = n, .k = k, .a = a.data(), .lda = k, .b = b.data(), .ldb = k, .transpose_b = true};
+    p.c = c;
+    p.ldc = n;
+    kernels.matmul_bf16(p, pool_);
+    return Floats(c, c + m * n);
+  };
+  EXPECT_LE(difference(run(table()), run(reference())), 1e-5);
+}
+
 TEST_P(Training, MatmulOfNothingIsBiasAndOldValue) {
   MatmulCase x = make_matmul(5, 9, 0, 4, 1);
   Floats expected = x.c;

@@ -19,6 +19,7 @@ constexpr int64_t kTileValues = 512;
 constexpr int64_t kBlockSums = 4 * 256;  // a 32 × 32 block of C: four tiles, one after another
 constexpr int64_t kMaxStepTiles = 16;    // depth of a step, in tiles
 constexpr int64_t kMaxStripPanels = 16;
+constexpr int64_t kStreamedValues = 1 << 18;  // of C, from which on it is written past the caches
 
 int64_t smaller(int64_t a, int64_t b) {
   return a < b ? a : b;
@@ -86,8 +87,14 @@ struct Product {
   void run_strip(int64_t begin, int64_t end) const;
 };
 
+// Whether C is written past the caches: a large result is not there any more when it is read, and whole lines written
+// so need not be fetched before.
+bool streams(const Matmul& p) {
+  return !p.accumulate && p.m * p.n >= kStreamedValues && p.ldc % 16 == 0 && reinterpret_cast<uintptr_t>(p.c) % 64 == 0;
+}
+
 // Adds bias and the old values to a block of sums and writes the part inside C.
-void finish(const Matmul& p, const float* sums, int64_t row, int64_t column) {
+void finish(const Matmul& p, bool stream, const float* sums, int64_t row, int64_t column) {
   for (int64_t tile = 0; tile < 4; ++tile) {
     const int64_t first_row = row + tile / 2 * 16;
     const int64_t first_column = column + tile % 2 * 16;
@@ -101,7 +108,11 @@ void finish(const Matmul& p, const float* sums, int64_t row, int64_t column) {
       __m512 value = _mm512_load_ps(sums + tile * 256 + r * 16);
       if (p.bias != nullptr) value = _mm512_add_ps(value, bias);
       if (p.accumulate) value = _mm512_add_ps(value, _mm512_maskz_loadu_ps(mask, out));
-      _mm512_mask_storeu_ps(out, mask, value);
+      if (stream && mask == 0xffff) {
+        _mm512_stream_ps(out, value);
+      } else {
+        _mm512_mask_storeu_ps(out, mask, value);
+      }
     }
   }
 }
@@ -160,6 +171,7 @@ void multiply_block(const uint16_t* const (&left)[2], const uint16_t* const (&ri
 struct Step {
   int64_t n_tiles;
   bool first, last;
+  bool stream;
   float* sums;  // of every block of the strip, or of one where the first step is the last
 };
 
@@ -174,7 +186,7 @@ void multiply_panels(const Matmul& p, const Panels& left, const Panels& right, c
         const bool one_step = step.first && step.last;
         float* sums = one_step ? step.sums : step.sums + (i / 2 * blocks_across + j / 2) * kBlockSums;
         multiply_block({left.at(i), left.after(i)}, {right.at(j), right.after(j)}, step.n_tiles, !step.first, sums);
-        if (step.last) finish(p, sums, (left.first + i) * 16, (right.first + j) * 16);
+        if (step.last) finish(p, step.stream, sums, (left.first + i) * 16, (right.first + j) * 16);
       }
     }
   }
@@ -192,10 +204,11 @@ void Product::run_strip(int64_t begin, int64_t end) const {
     pack_tiles(cut, cut_form, {begin, end, tile, tile + n_tiles}, n_tiles, strip_data);
     const Panels strip = {strip_data, n_tiles * kTileValues, begin, end - begin};
     const Panels whole = {shared_data + tile * kTileValues, depth_tiles * kTileValues, 0, shared_panels};
-    const Step step = {n_tiles, tile == 0, tile + n_tiles >= depth_tiles, sums};
+    const Step step = {n_tiles, tile == 0, tile + n_tiles >= depth_tiles, streams(p), sums};
     multiply_panels(p, share_left ? whole : strip, share_left ? strip : whole, step);
     tile += n_tiles;
   } while (tile < depth_tiles);
+  _mm_sfence();  // streamed values must be seen by whoever waits for this task
 }
 
 }  // namespace
