@@ -147,6 +147,7 @@ void Executor::Impl::make_kernels(ParameterBinder& parameters) {
     const auto id = static_cast<ValueId>(i);
     if (parameters.dense(id) != nullptr) layout.set_data(id, parameters.dense(id));
   }
+  parameters.finish();
 }
 
 void Executor::Impl::set_input(std::string_view name, const Tensor& value) {

@@ -21,6 +21,8 @@ class ParameterBinder {
   // Data of a value that dense_slot() was asked for, else nullptr.
   const void* dense(ValueId id) const { return dense_[static_cast<size_t>(id)]; }
   int64_t dense_bytes() const { return dense_bytes_; }
+  // After the last request: what the look-up refers to need not live on.
+  void finish() { lookup_ = nullptr; }
 
  private:
   const Graph& graph_;

@@ -106,6 +106,22 @@ TEST(Session, Int8IsCloseToWhatItEncodes) {
   }
 }
 
+TEST(Session, HalfPrecisionWeightsAreReadAsTheyAre) {
+  const RaggedBatch batch = test::random_batch(kLengths, 97, 3);
+  for (const DType dtype : {DType::kBF16, DType::kF16}) {
+    Model half = small_model();
+    Model same = small_model();
+    for (const std::string& name : half.parameters.names()) {
+      const Tensor rounded = half.parameters.get(name).data.to(dtype);
+      half.parameters.set(name, EncodedTensor::dense(rounded));
+      same.parameters.set(name, EncodedTensor::dense(rounded.to(DType::kF32)));
+    }
+    Session session(shared(std::move(half)), {.n_threads = 1});
+    Session expected(shared(std::move(same)), {.n_threads = 1});
+    EXPECT_EQ(values(session.classify(batch)), values(expected.classify(batch)));
+  }
+}
+
 TEST(Session, ThreadsDoNotChangeABit) {
   const RaggedBatch batch = test::random_batch({40, 3, 17, 40, 29, 8, 1, 40}, 97, 6);
   for (const bool int8 : {false, true}) {

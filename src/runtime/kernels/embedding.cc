@@ -1,6 +1,6 @@
 #include <fmt/format.h>
 
-#include <algorithm>
+#include <bit>
 #include <cstring>
 
 #include "base/error.h"
@@ -21,12 +21,16 @@ void check_ids(const int32_t* ids, int64_t n, int64_t limit, const std::string& 
   }
 }
 
-void gather_half(const Tensor& table, const int32_t* ids, int64_t rows, int64_t width, float* y) {
-  const auto* values = table.data<uint16_t>();
-  const auto convert = table.dtype() == DType::kBF16 ? bf16_to_f32 : f16_to_f32;
+float widen_bf16(uint16_t bits) {
+  return std::bit_cast<float>(static_cast<uint32_t>(bits) << 16);
+}
+
+template <typename Widen>
+void gather_half(const Tensor& table, const int32_t* ids, int64_t rows, float* y, Widen widen) {
+  const int64_t width = table.dim(1);
   for (int64_t r = 0; r < rows; ++r) {
-    const uint16_t* row = values + ids[r] * width;
-    for (int64_t c = 0; c < width; ++c) y[r * width + c] = convert(row[c]);
+    const uint16_t* row = table.data<uint16_t>() + ids[r] * width;
+    for (int64_t c = 0; c < width; ++c) y[r * width + c] = widen(row[c]);
   }
 }
 
@@ -57,7 +61,8 @@ class StoredGatherNode : public NodeKernel {
       return table.gather_int8(table_.data.data<int8_t>(), table_.scales.data<float>(), ids, rows, width, y);
     }
     if (table_.data.dtype() == DType::kF32) return table.gather(table_.data.data<float>(), ids, rows, width, y);
-    gather_half(table_.data, ids, rows, width, y);
+    if (table_.data.dtype() == DType::kBF16) return gather_half(table_.data, ids, rows, y, widen_bf16);
+    gather_half(table_.data, ids, rows, y, f16_to_f32);
   }
 
   EncodedTensor table_;
