@@ -50,7 +50,8 @@ struct DataFlags {
   DataOptions options;
   std::string label_order = "sorted";
   void add_to(CLI::App& verb);
-  DataOptions resolve() const;  // with label_order applied
+  DataOptions resolve() const;     // with label_order applied
+  DataOptions unlabelled() const;  // for texts whose labels do not count
 };
 struct TrainFlags {
   TrainOptions options;

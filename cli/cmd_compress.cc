@@ -29,7 +29,7 @@ struct CompressCommand {
 Dataset load_unlabelled(const CompressCommand& command) {
   Dataset all;
   for (const std::string& file : command.unlabelled) {
-    for (Example& example : load_dataset(file, command.data_flags.resolve()).examples) {
+    for (Example& example : load_dataset(file, command.data_flags.unlabelled()).examples) {
       all.examples.push_back(std::move(example));
     }
   }

@@ -59,7 +59,7 @@ int run_distill(const DistillCommand& command, const Globals& globals) {
   Dataset eval;
   if (!command.eval.empty()) eval = load_dataset(command.eval, data_options);
   for (const std::string& file : command.unlabelled) {
-    for (Example example : load_dataset(file, command.data_flags.resolve()).examples) {
+    for (Example example : load_dataset(file, command.data_flags.unlabelled()).examples) {
       example.label = kUnlabelled;
       train.examples.push_back(std::move(example));
     }

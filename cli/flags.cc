@@ -29,6 +29,12 @@ DataOptions DataFlags::resolve() const {
   return resolved;
 }
 
+DataOptions DataFlags::unlabelled() const {
+  DataOptions resolved = resolve();
+  resolved.include_oos = false;
+  return resolved;
+}
+
 void TrainFlags::add_to(CLI::App& verb) {
   const double big = std::numeric_limits<double>::max();
   verb.add_option("--epochs", options.epochs, "passes over the data")->check(CLI::Range(0.0, 1e6));

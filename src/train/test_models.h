@@ -19,7 +19,8 @@ inline std::shared_ptr<const Tokenizer> word_tokenizer(const std::vector<std::st
 
 inline std::vector<std::string> toy_words() {
   std::vector<std::string> words;
-  for (const char* word : {"red", "green", "blue", "one", "two", "three", "the", "a", "big", "small", "house", "tree"}) {
+  for (const char* word :
+       {"red", "green", "blue", "one", "two", "three", "the", "a", "big", "small", "house", "tree"}) {
     words.emplace_back(word);
   }
   return words;
