@@ -176,6 +176,33 @@ TEST(TokenizerFiles, RefusesBadVocabularyObjects) {
             (std::vector<std::string>{"b", "é😀/\""}));
 }
 
+TEST(TokenizerFiles, WritesWhatItReads) {
+  Json json = valid_json();
+  json["model"]["vocab"]["a"] = 12;
+  json["model"]["vocab"][""] = 15;
+  json["decoder"] = nullptr;
+  json["post_processor"]["special_tokens"]["[CLS]"]["ids"] = {2, 12, 15};
+  json["added_tokens"].push_back({{"id", 20}, {"content", "né"}, {"lstrip", true}});
+  const std::string written = make_tokenizer_json(parse_tokenizer_json(json.dump(), "test"));
+  EXPECT_EQ(written, make_tokenizer_json(parse_tokenizer_json(written, "test")));
+  const auto first = Tokenizer::from_json(json.dump(), "test"), second = Tokenizer::from_json(written, "test");
+  EXPECT_EQ(first->vocab_size(), 21);
+  EXPECT_EQ(second->vocab_size(), 21);
+  const EncodeOptions options{.split_special_tokens = false};
+  const TokenEncoding encoding = second->encode_with_offsets("hello  NE a [SEP]", options);
+  EXPECT_EQ(encoding.ids, (std::vector<int32_t>{2, 12, 15, 5, 20, 12, 3, 3}));
+  EXPECT_EQ(encoding.ids, first->encode_with_offsets("hello  NE a [SEP]", options).ids);
+  EXPECT_EQ(second->decode(encoding.ids, true), "a hello né a");
+}
+
+TEST(TokenizerFiles, RefusesBadPieces) {
+  std::vector<std::string> pieces = vocabulary();
+  pieces.push_back("\xff");
+  EXPECT_THROW(Tokenizer::from_vocab(pieces), Error);
+  EXPECT_THROW(Tokenizer::from_vocab(vocabulary(), {.max_input_chars_per_word = -1}), Error);
+  EXPECT_THROW(Tokenizer::from_vocab({"[UNK]", "[CLS]"}), Error);
+}
+
 TEST(TokenizerFiles, RefusesDuplicatePieces) {
   std::string text = valid_json().dump();
   const std::string entry = "\"hello\":5";

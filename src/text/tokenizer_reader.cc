@@ -10,6 +10,7 @@
 #include "text/tokenizer_spec.h"
 #include "text/unicode.h"
 #include "text/vocab_json.h"
+#include "text/word_splitter.h"
 
 namespace fettle {
 namespace {
@@ -67,7 +68,7 @@ void read_model(const Json& model, std::string_view vocab, TokenizerSpec& spec) 
   spec.options.unk_token = json_string_or(model, "unk_token", "[UNK]", spec.where);
   spec.options.continuing_prefix = json_string_or(model, "continuing_subword_prefix", "##", spec.where);
   spec.options.max_input_chars_per_word =
-      static_cast<int>(json_int_or(model, "max_input_chars_per_word", 100, 0, 1'000'000, spec.where));
+      static_cast<int>(json_int_or(model, "max_input_chars_per_word", 100, 0, kMaxInputCharsPerWord, spec.where));
   if (vocab.empty()) bad_input(spec.where, "\"model\" has no \"vocab\" object");
   spec.pieces = parse_vocab_object(vocab, spec.where);
 }
@@ -218,6 +219,16 @@ bool has_capitals(const std::vector<std::string>& pieces) {
   });
 }
 
+void check_pieces(const std::vector<std::string>& pieces, const std::string& where) {
+  if (std::ssize(pieces) > kMaxVocabulary) bad_input(where, fmt::format("more than {} pieces", kMaxVocabulary));
+  for (size_t id = 0; id < pieces.size(); ++id) {
+    if (pieces[id].size() > kMaxPieceBytes) {
+      bad_input(where, fmt::format("piece {} is longer than {} bytes", id, kMaxPieceBytes));
+    }
+    if (!unicode::is_valid_utf8(pieces[id])) bad_input(where, fmt::format("piece {} is not valid UTF-8", id));
+  }
+}
+
 std::string read_if_there(const fs::path& path) {
   return fs::exists(path) ? read_file(path) : std::string();
 }
@@ -259,6 +270,7 @@ TokenizerSpec spec_from_pieces(std::vector<std::string> pieces, WordPieceOptions
   spec.pieces = std::move(pieces);
   spec.duplicates_allowed = true;
   spec.decoder_prefix = spec.options.continuing_prefix;
+  check_pieces(spec.pieces, spec.where);
   const auto id_of = [&](const std::string& name) {
     const auto last = std::find(spec.pieces.rbegin(), spec.pieces.rend(), name);
     return static_cast<int32_t>(spec.pieces.rend() - last) - 1;

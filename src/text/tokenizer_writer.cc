@@ -15,7 +15,12 @@ std::string name_of(const TokenizerSpec& spec, int32_t id) {
   return {};
 }
 
-// TemplateProcessing names each special item; an item of several ids is named by its first.
+// TemplateProcessing refers to its special items by name.
+std::string label_of(const TokenizerSpec& spec, const TemplateItem& item) {
+  const std::string name = item.ids.size() == 1 ? name_of(spec, item.ids[0]) : std::string();
+  return name.empty() ? fmt::format("ids:{}", fmt::join(item.ids, ",")) : name;
+}
+
 Json template_json(const TokenizerSpec& spec, const std::vector<TemplateItem>& items, Json& specials) {
   Json out = Json::array();
   for (const TemplateItem& item : items) {
@@ -24,8 +29,7 @@ Json template_json(const TokenizerSpec& spec, const std::vector<TemplateItem>& i
       out.push_back({{"Sequence", {{"id", id}, {"type_id", item.type_id}}}});
       continue;
     }
-    if (item.ids.empty()) continue;
-    const std::string name = name_of(spec, item.ids[0]);
+    const std::string name = label_of(spec, item);
     Json tokens = Json::array();
     for (const int32_t id : item.ids) tokens.push_back(name_of(spec, id));
     specials[name] = Json{{"id", name}, {"ids", item.ids}, {"tokens", std::move(tokens)}};

@@ -226,7 +226,8 @@ std::vector<std::string> parse_vocab_object(std::string_view object, const std::
 std::string format_vocab_object(const std::vector<std::string>& pieces) {
   std::string out = "{";
   for (size_t id = 0; id < pieces.size(); ++id) {
-    if (pieces[id].empty()) continue;
+    // An unused id is left out, but for the last: it tells how many there are.
+    if (pieces[id].empty() && id + 1 < pieces.size()) continue;
     out += out.size() > 1 ? ",\n      " : "\n      ";
     out += Json(pieces[id]).dump();
     out += fmt::format(": {}", id);

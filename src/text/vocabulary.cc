@@ -4,8 +4,13 @@
 #include <bit>
 #include <utility>
 
+#include "base/error.h"
+
 namespace fettle {
 namespace {
+
+// Half-full tables of any honest vocabulary stay far below.
+constexpr size_t kMaxProbes = 1024;
 
 bool starts_char(char byte) {
   return (static_cast<unsigned char>(byte) & 0xc0) != 0x80;
@@ -43,7 +48,11 @@ void Vocabulary::insert(int32_t id, Kind kind) {
   longest_key_ = std::max(longest_key_, key.size());
   uint64_t hash = seed(kind);
   for (const char byte : key) hash = step(hash, byte);
-  slots_[slot_of(hash, key, kind)] = {static_cast<uint32_t>(hash >> 32), id * 2 + static_cast<int32_t>(kind)};
+  const size_t slot = slot_of(hash, key, kind);
+  if (((slot - first_slot(hash)) & mask_) > kMaxProbes) {
+    bad_input("vocabulary", "its pieces are made to collide in a hash table");
+  }
+  slots_[slot] = {static_cast<uint32_t>(hash >> 32), id * 2 + static_cast<int32_t>(kind)};
 }
 
 std::string_view Vocabulary::key_of(int32_t id, Kind kind) const {
@@ -53,7 +62,7 @@ std::string_view Vocabulary::key_of(int32_t id, Kind kind) const {
 
 size_t Vocabulary::slot_of(uint64_t hash, std::string_view key, Kind kind) const {
   const auto tag = static_cast<uint32_t>(hash >> 32);
-  size_t i = static_cast<size_t>(hash ^ hash >> 32) & mask_;
+  size_t i = first_slot(hash);
   while (slots_[i].id_and_kind >= 0) {
     const Slot slot = slots_[i];
     const bool same_kind = (slot.id_and_kind & 1) == static_cast<int32_t>(kind);

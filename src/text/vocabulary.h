@@ -12,7 +12,8 @@ namespace fettle {
 // Immutable after construction. An empty piece marks an unused id.
 class Vocabulary {
  public:
-  // The index is the id. Of equal pieces the last wins and the others' ids become unused.
+  // kBadInput when the pieces are chosen to collide. The index is the id. Of equal pieces the last wins and the others'
+  // ids become unused.
   Vocabulary(const std::vector<std::string>& pieces, std::string continuing_prefix);
 
   int size() const { return static_cast<int>(spans_.size()); }
@@ -39,6 +40,7 @@ class Vocabulary {
   static uint64_t step(uint64_t hash, char byte) {
     return (hash ^ static_cast<unsigned char>(byte)) * 0x9e3779b97f4a7c15u + (hash >> 29);
   }
+  size_t first_slot(uint64_t hash) const { return static_cast<size_t>(hash ^ hash >> 32) & mask_; }
   static uint64_t seed(Kind kind) { return kind == kWhole ? 0x243f6a8885a308d3u : 0x13198a2e03707344u; }
   std::string_view text_of(Span span) const { return std::string_view(text_).substr(span.begin, span.size); }
   void insert(int32_t id, Kind kind);

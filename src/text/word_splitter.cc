@@ -1,5 +1,9 @@
 #include "text/word_splitter.h"
 
+#include <fmt/format.h>
+
+#include "base/error.h"
+
 namespace fettle {
 
 WordSplitter::WordSplitter(const WordPieceOptions& options)
@@ -9,6 +13,9 @@ WordSplitter::WordSplitter(const WordPieceOptions& options)
       split_chinese_(options.split_chinese),
       strip_(options.strips_accents()),
       lower_(options.lowercase) {
+  if (max_chars_ < 0 || max_chars_ > kMaxInputCharsPerWord) {
+    usage_error("max_input_chars_per_word", fmt::format("{} is not in [0, {}]", max_chars_, kMaxInputCharsPerWord));
+  }
   for (char32_t code = 0; code < 0x80; ++code) {
     const uint8_t flags = table_.flags(code);
     AsciiEntry& entry = ascii_[code];

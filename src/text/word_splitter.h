@@ -19,8 +19,11 @@ struct NormalizedWord {
   bool too_long = false;  // more code points than max_input_chars_per_word
 };
 
+inline constexpr int64_t kMaxInputCharsPerWord = 1'000'000;
+
 class WordSplitter {
  public:
+  // kUsage when max_input_chars_per_word is negative or above kMaxInputCharsPerWord.
   explicit WordSplitter(const WordPieceOptions& options);
 
   // Calls on_word(const NormalizedWord&) -> bool for each word until it returns false. Linear in the text.

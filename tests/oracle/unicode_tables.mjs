@@ -1,6 +1,6 @@
 // Prints src/text/gen/unicode_ranges.h: the character classes that Hugging Face's BertNormalizer and BertPreTokenizer
 // really use (tables of Unicode 8 and 9), found by asking them about every code point.
-//   node tests/oracle/unicode_tables.mjs > src/text/gen/unicode_ranges.h
+//   node tests/oracle/unicode_tables.mjs | clang-format-14 --assume-filename=x.h > src/text/gen/unicode_ranges.h
 import { createRequire } from 'node:module';
 
 const tokenizers = createRequire(import.meta.url)('tokenizers');
