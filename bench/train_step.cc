@@ -31,7 +31,7 @@ struct Shape4 {
   int64_t length = 16;
 };
 
-// Regression of the final hidden states on zero; every load() is the boundary between two steps.
+// Regression of the first tokens' final hidden states on zero; every load() is the boundary between two steps.
 class StepObjective : public Objective {
  public:
   StepObjective(const ModelConfig& config, const Shape4& shape, bool serve) : config_(config), serve_(serve) {
@@ -41,15 +41,17 @@ class StepObjective : public Objective {
       for (int32_t& id : ids) id = static_cast<int32_t>(random.below(kVocab));
       tokens_.append(ids.data(), shape.length);
     }
-    target_ = Tensor(DType::kF32, {tokens_.n_tokens(), shape.hidden});
+    target_ = Tensor(DType::kF32, {shape.sequences, shape.hidden});
   }
   std::string_view verb() const override { return "train"; }
   std::string data_digest() const override { return ""; }
   Graph build_loss_graph() const override {
     Graph graph = build_graph(config_, {.head = GraphOptions::Head::kHidden, .training = true});
     const Dim hidden = Graph::constant_dim(config_.hidden_size);
-    const ValueId target = graph.add_input("target", {DType::kF32, {graph.symbol("tokens"), hidden}});
-    graph.add_output("loss", graph.node("mean_squared_error", {graph.find("hidden"), target}));
+    const ValueId target = graph.add_input("target", {DType::kF32, {graph.symbol("batch"), hidden}});
+    const ValueId rows = graph.add_input("first_tokens", {DType::kI32, {graph.symbol("batch")}});
+    const ValueId first = graph.node("gather_rows", {graph.find("hidden"), rows});
+    graph.add_output("loss", graph.node("mean_squared_error", {first, target}));
     return graph;
   }
   int64_t n_batches(int64_t) override { return int64_t{1} << 40; }
