@@ -5,7 +5,7 @@
 //   kMaxRows, panels_for(rows)   rows at most, and panels worked on at once for so many rows: what the registers hold
 //   zero(), weights(p), input(p), add(sum, input, weights)
 //   Column, column(w, c)     what finishes the sums of columns [c, c + 16)
-//   finish(to, sum, column, row_scale)   writes 16 finished values
+//   finish(to, sum, column, row_scale)   writes 16 finished values, anywhere
 // Everything here is a template on Product, so that each instruction set compiles its own.
 #pragma once
 
@@ -45,9 +45,15 @@ struct VectorSplit {
   }
 };
 
-// Rows [row, row + kRows) by kPanels panels, to `block` with row stride kGroupWidth.
+// Where the values of a block go.
+struct VectorValues {
+  float* to = nullptr;
+  int64_t stride = 0;
+};
+
+// Rows [row, row + kRows) by kPanels panels.
 template <typename Product, int kRows, int kPanels>
-void vector_block(const PanelJob& job, const VectorSplit<Product>& split, int64_t row, float* block,
+void vector_block(const PanelJob& job, const VectorSplit<Product>& split, int64_t row, const VectorValues& values,
                   FarPrefetch<Product>& fetch) {
   constexpr int64_t kSteps = kLineBytes / 4;
   constexpr int64_t kNear = 1024;
@@ -78,13 +84,13 @@ void vector_block(const PanelJob& job, const VectorSplit<Product>& split, int64_
   unroll<kPanels>([&](auto p) FETTLE_INLINE {
     const auto column = Product::column(w, split.column + p * kPanelWidth);
     unroll<kRows>([&](auto r) FETTLE_INLINE {
-      Product::finish(block + r * kGroupWidth + p * kPanelWidth, sums[r][p], column, job.row_scales[row + r]);
+      Product::finish(values.to + r * values.stride + p * kPanelWidth, sums[r][p], column, job.row_scales[row + r]);
     });
   });
 }
 
 template <typename Product>
-using VectorBlock = void (*)(const PanelJob&, const VectorSplit<Product>&, int64_t row, float* block,
+using VectorBlock = void (*)(const PanelJob&, const VectorSplit<Product>&, int64_t row, const VectorValues&,
                              FarPrefetch<Product>&);
 
 template <typename Product, int kRows, int kPanels>
@@ -110,13 +116,14 @@ VectorBlock<Product> choose_block(int64_t rows, int64_t n_panels) {
   return choose_panels<Product, kRows, Product::panels_for(kRows)>(n_panels);
 }
 
-template <typename Product, int kRows = Product::kMaxRows>
-int64_t panels_at_once(int64_t rows) {
+// Rows that the block for `rows` rows works on.
+template <typename Product, int kRows>
+constexpr int64_t rows_of_block(int64_t rows) {
   constexpr int kSmaller = next_smaller_block(kRows);
   if constexpr (kSmaller > 0) {
-    if (rows <= kSmaller) return panels_at_once<Product, kSmaller>(rows);
+    if (rows <= kSmaller) return rows_of_block<Product, kSmaller>(rows);
   }
-  return Product::panels_for(kRows);
+  return kRows;
 }
 
 // All rows by one split.
@@ -125,11 +132,17 @@ void vector_split(const PanelJob& job, const VectorSplit<Product>& split, FarPre
   alignas(64) float block[Product::kMaxRows * kGroupWidth];
   const int64_t left_columns = job.weights->out_features - split.column;
   const int64_t n_columns = left_columns < split.n_panels * kPanelWidth ? left_columns : split.n_panels * kPanelWidth;
+  const bool plain = job.activation == Activation::kNone && job.residual == nullptr;
   for (int64_t row = 0; row < job.rows; row += Product::kMaxRows) {
     const int64_t left = job.rows - row;
     const int64_t rows = left < Product::kMaxRows ? left : Product::kMaxRows;
-    choose_block<Product>(rows, split.n_panels)(job, split, row, block, fetch);
-    finish_block(job, block, row, rows, split.column, n_columns);
+    // Straight to y where the block writes nothing beyond what is wanted.
+    const bool direct =
+        plain && n_columns == split.n_panels * kPanelWidth && rows == rows_of_block<Product, Product::kMaxRows>(rows);
+    const VectorValues values =
+        direct ? VectorValues{job.y + row * job.ldy + split.column, job.ldy} : VectorValues{block, kGroupWidth};
+    choose_block<Product>(rows, split.n_panels)(job, split, row, values, fetch);
+    if (!direct) finish_block(job, block, row, rows, split.column, n_columns);
   }
 }
 
@@ -137,7 +150,7 @@ void vector_split(const PanelJob& job, const VectorSplit<Product>& split, FarPre
 template <typename Product>
 void vector_columns(const PanelJob& job, int64_t group_begin, int64_t group_end) {
   const PanelWeights& w = *job.weights;
-  const int64_t most = panels_at_once<Product>(job.rows);
+  const int64_t most = Product::panels_for(static_cast<int>(rows_of_block<Product, Product::kMaxRows>(job.rows)));
   int64_t group = group_begin;
   int64_t first = 0;
   while (group < group_end) {
@@ -159,5 +172,7 @@ void vector_columns(const PanelJob& job, int64_t group_begin, int64_t group_end)
     vector_split(job, split, fetch);
   }
 }
+
+#undef FETTLE_INLINE
 
 }  // namespace fettle

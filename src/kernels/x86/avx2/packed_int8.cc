@@ -42,8 +42,8 @@ struct Int8Product {
   }
   static void finish(float* to, Sum sum, const Column& column, float row_scale) {
     const __m256 row = _mm256_set1_ps(row_scale);
-    _mm256_store_ps(to, finished(sum.low, column.scale.low, column.bias.low, row));
-    _mm256_store_ps(to + 8, finished(sum.high, column.scale.high, column.bias.high, row));
+    _mm256_storeu_ps(to, finished(sum.low, column.scale.low, column.bias.low, row));
+    _mm256_storeu_ps(to + 8, finished(sum.high, column.scale.high, column.bias.high, row));
   }
 };
 

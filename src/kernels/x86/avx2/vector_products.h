@@ -49,8 +49,8 @@ struct FloatSums {
     return {_mm256_loadu_ps(w.bias + c), _mm256_loadu_ps(w.bias + c + 8)};
   }
   static void finish(float* to, Sum sum, Column bias, float) {
-    _mm256_store_ps(to, _mm256_add_ps(sum.low, bias.low));
-    _mm256_store_ps(to + 8, _mm256_add_ps(sum.high, bias.high));
+    _mm256_storeu_ps(to, _mm256_add_ps(sum.low, bias.low));
+    _mm256_storeu_ps(to + 8, _mm256_add_ps(sum.high, bias.high));
   }
 };
 

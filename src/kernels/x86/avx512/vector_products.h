@@ -33,7 +33,7 @@ struct FloatSums {
   }
   static Sum add(Sum sum, Input input, Weights weights) { return _mm512_fmadd_ps(input, weights, sum); }
   static Column column(const PanelWeights& w, int64_t c) { return _mm512_loadu_ps(w.bias + c); }
-  static void finish(float* to, Sum sum, Column bias, float) { _mm512_store_ps(to, _mm512_add_ps(sum, bias)); }
+  static void finish(float* to, Sum sum, Column bias, float) { _mm512_storeu_ps(to, _mm512_add_ps(sum, bias)); }
 };
 
 template <typename Product>
@@ -64,7 +64,7 @@ struct Int8Sums {
   static void finish_as(float* to, Sum sum, const Column& column, float row_scale) {
     const __m512i exact = kUnsigned ? _mm512_sub_epi32((__m512i)sum, column.offset) : (__m512i)sum;
     const __m512 scale = _mm512_mul_ps(_mm512_set1_ps(row_scale), column.scale);
-    _mm512_store_ps(to, _mm512_add_ps(_mm512_mul_ps(_mm512_cvtepi32_ps(exact), scale), column.bias));
+    _mm512_storeu_ps(to, _mm512_add_ps(_mm512_mul_ps(_mm512_cvtepi32_ps(exact), scale), column.bias));
   }
 };
 
