@@ -4,8 +4,9 @@
 #include <cstdlib>
 #include <cstring>
 #include <filesystem>
-#include <memory>
+#include <span>
 #include <string>
+#include <system_error>
 #include <vector>
 
 #include "base/error.h"
@@ -24,19 +25,33 @@ void require(bool condition) {
   if (!condition) std::abort();
 }
 
-const std::filesystem::path& scratch_file() {
-  static const std::filesystem::path path = [] {
-    static HastyOs hasty;
-    fettle::set_os(&hasty);
+// A folder of its own, in memory where the system has such a place.
+class Scratch {
+ public:
+  Scratch() {
+    fettle::set_os(&hasty_);
     const std::filesystem::path memory = "/dev/shm";
-    const std::filesystem::path folder =
+    const std::filesystem::path parent =
         std::filesystem::exists(memory) ? memory : std::filesystem::temp_directory_path();
-    std::string name = (folder / "fettle-fuzz-XXXXXX").string();
+    std::string name = (parent / "fettle-fuzz-XXXXXX").string();
     require(::mkdtemp(name.data()) != nullptr);
-    std::atexit([] { std::filesystem::remove_all(scratch_file().parent_path()); });
-    return std::filesystem::path(name) / "a.safetensors";
-  }();
-  return path;
+    folder_ = name;
+  }
+  ~Scratch() {
+    fettle::set_os(nullptr);
+    std::error_code ignored;
+    std::filesystem::remove_all(folder_, ignored);
+  }
+  std::filesystem::path file() const { return folder_ / "a.safetensors"; }
+
+ private:
+  HastyOs hasty_;
+  std::filesystem::path folder_;
+};
+
+std::filesystem::path scratch_file() {
+  static const Scratch scratch;
+  return scratch.file();
 }
 
 bool same_bytes(const fettle::Tensor& a, const fettle::Tensor& b) {
@@ -62,7 +77,6 @@ void check_round_trip(const fettle::SafetensorsFile& file) {
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
-  scratch_file();
   const std::span<const std::byte> bytes(reinterpret_cast<const std::byte*>(data), size);
   try {
     check_round_trip(fettle::SafetensorsFile::from_bytes(bytes, nullptr, "input"));
