@@ -14,7 +14,7 @@ namespace fettle {
 namespace {
 
 constexpr uint64_t kStream = 0x44454d4full << 20;
-constexpr double kHeldOutShare = 0.25;  // of validation and test queries
+constexpr double kHeldOutShare = 0.12;  // of validation and test queries
 constexpr int64_t kOosFactor = 4;       // test has so many times an intent's number out of scope
 constexpr int kAttempts = 50;
 
@@ -28,7 +28,7 @@ class Speaker {
   std::string say(const DemoIntent& intent, bool decorate) {
     const bool held_out = split_ != Split::kTrain && random_.uniform_double() < kHeldOutShare;
     const std::string core = expand(pick(held_out ? intent.held_out : intent.phrases));
-    std::string text = decorate ? std::string(pick(demo_openings())) + core + std::string(pick(demo_endings())) : core;
+    std::string text = decorate ? in_context(core) : core;
     squeeze(text);
     if (random_.uniform_double() < noise_) disturb(text);
     return text;
@@ -36,6 +36,14 @@ class Speaker {
 
  private:
   std::string_view pick(std::span<const std::string_view> items) { return items[random_.below(items.size())]; }
+
+  std::string in_context(const std::string& core) {
+    const auto verbs = demo_request_verbs();
+    const bool request = std::find(verbs.begin(), verbs.end(), core.substr(0, core.find(' '))) != verbs.end();
+    std::string text(pick(demo_openings(request)));
+    text += core;
+    return text + std::string(pick(demo_endings(request)));
+  }
 
   std::string_view fill(std::string_view name) {
     const auto slots = demo_slots();

@@ -22,8 +22,10 @@ struct DemoSlot {
 // Queries that belong to no intent.
 const DemoIntent& demo_out_of_scope();
 std::span<const DemoSlot> demo_slots();
-// What people put before and after what they want; the first of each is empty.
-std::span<const std::string_view> demo_openings();
-std::span<const std::string_view> demo_endings();
+// What people put before and after what they want; many are empty. A query that begins with a verb of the list is a
+// request and may take the second kind, "can you … for me".
+std::span<const std::string_view> demo_openings(bool request);
+std::span<const std::string_view> demo_endings(bool request);
+std::span<const std::string_view> demo_request_verbs();
 
 }  // namespace fettle

@@ -84,20 +84,34 @@ constexpr DemoSlot kSlots[] = {
     {"saying", kSayings, 6}, {"currency", kCurrencies, 6}, {"flight", kFlights, 4},
 };
 
-constexpr Words kOpenings[] = {
-    "", "", "", "", "please ", "hey, ", "can you ", "could you please ", "i need you to ", "ok so ", "hi there, "};
-constexpr Words kEndings[] = {"", "", "", "", "", " please", " for me", " thanks", " right now", " if you can"};
+constexpr Words kOpenings[] = {"", "", "", "", "hey, ", "ok so ", "hi there, ", "listen, "};
+constexpr Words kRequestOpenings[] = {
+    "", "", "", "", "please ", "hey, ", "can you ", "could you please ", "i need you to ", "would you "};
+constexpr Words kEndings[] = {"", "", "", "", "", "", " thanks", " please"};
+constexpr Words kRequestEndings[] = {"", "", "", "", "", " please", " for me", " thanks", " right now", " if you can"};
+constexpr Words kRequestVerbs[] = {
+    "set",      "create",   "make",      "put",      "wake",     "add",      "cancel", "delete",  "remove",
+    "turn",     "get",      "switch",    "start",    "count",    "begin",    "time",   "remind",  "show",
+    "read",     "list",     "tell",      "give",     "play",     "skip",     "go",     "book",    "reserve",
+    "order",    "place",    "check",     "track",    "transfer", "send",     "move",   "wire",    "pay",
+    "take",     "settle",   "use",       "report",   "unblock",  "unfreeze", "unlock", "update",  "buy",
+    "find",     "navigate", "translate", "say",      "convert",  "light",    "shut",   "heat",    "cool",
+    "increase", "decrease", "lower",     "raise",    "call",     "drop",     "scrap",  "disable", "buzz",
+    "alert",    "nudge",    "crank",     "brighten", "darken",   "change",   "point",  "teach",   "choose"};
 
 }  // namespace
 
 std::span<const DemoSlot> demo_slots() {
   return kSlots;
 }
-std::span<const std::string_view> demo_openings() {
-  return kOpenings;
+std::span<const std::string_view> demo_openings(bool request) {
+  return request ? std::span<const Words>(kRequestOpenings) : kOpenings;
 }
-std::span<const std::string_view> demo_endings() {
-  return kEndings;
+std::span<const std::string_view> demo_endings(bool request) {
+  return request ? std::span<const Words>(kRequestEndings) : kEndings;
+}
+std::span<const std::string_view> demo_request_verbs() {
+  return kRequestVerbs;
 }
 
 }  // namespace fettle
