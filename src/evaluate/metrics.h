@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <limits>
 #include <span>
 #include <vector>
 
@@ -23,7 +24,11 @@ Predictions predict(Session& session, const Dataset& data, int64_t batch_size = 
 // Out-of-scope fallback: predicts `oos_label` where the score is below `threshold` (NaN: no change).
 Predictions apply_threshold(const Predictions& predictions, double threshold, int32_t oos_label);
 // The threshold on the softmax score that maximizes accuracy on validation data; NaN when none improves on argmax.
-double fit_oos_threshold(const Predictions& predictions, const Dataset& validation);
+// `oos_share`, in (0, 1), is the share of out-of-scope queries to expect in use: the validation examples are weighted
+// so that they have it. NaN: as they are. A test set (or a service) with more of them than the validation set needs a
+// higher threshold, as any decision under another prior does (Saerens, Latinne & Decaestecker 2002).
+double fit_oos_threshold(const Predictions& predictions, const Dataset& validation,
+                         double oos_share = std::numeric_limits<double>::quiet_NaN());
 
 struct Quality {
   double accuracy = 0;
@@ -34,6 +39,8 @@ struct Quality {
   double ece = 0;  // expected calibration error, 15 equal bins
   int64_t n = 0;
 };
+// kBadInput naming the first example without a label.
+void require_labels(const Dataset& data);
 Quality measure_quality(const Predictions& predictions, const Dataset& data);
 
 struct PairedTest {

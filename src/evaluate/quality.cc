@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <numeric>
 #include <vector>
 
 #include "base/error.h"
@@ -12,6 +13,7 @@ namespace fettle {
 namespace {
 
 constexpr int kCalibrationBins = 15;
+constexpr double kNothing = 1e-12;  // below the weight of one example, above what rounding makes of equal gains
 
 struct ClassCounts {
   int64_t true_positive = 0;
@@ -44,8 +46,17 @@ double calibration_error(const Predictions& predictions, const Dataset& data) {
 
 }  // namespace
 
+void require_labels(const Dataset& data) {
+  const auto found =
+      std::find_if(data.examples.begin(), data.examples.end(), [](const auto& e) { return e.label < 0; });
+  if (found == data.examples.end()) return;
+  const auto number = found - data.examples.begin() + 1;
+  bad_input(data.source, "example " + std::to_string(number) + " has no label", "evaluation needs labels");
+}
+
 Quality measure_quality(const Predictions& predictions, const Dataset& data) {
   if (predictions.labels.size() != data.examples.size()) failed("evaluate", "predictions and data differ in length");
+  require_labels(data);
   std::vector<ClassCounts> classes(std::max(static_cast<size_t>(predictions.n_labels), data.labels.size()));
   int64_t n_right = 0;
   int64_t n_in_scope = 0;
@@ -53,7 +64,6 @@ Quality measure_quality(const Predictions& predictions, const Dataset& data) {
   for (size_t i = 0; i < data.examples.size(); ++i) {
     const int32_t truth = data.examples[i].label;
     const int32_t predicted = predictions.labels[i];
-    if (truth < 0) bad_input(data.source, "row " + std::to_string(i + 1) + " has no label", "evaluation needs labels");
     const bool right = truth == predicted;
     n_right += right;
     ++classes[static_cast<size_t>(truth)].actual;
@@ -94,27 +104,42 @@ Predictions apply_threshold(const Predictions& predictions, double threshold, in
   return result;
 }
 
-double fit_oos_threshold(const Predictions& predictions, const Dataset& validation) {
+double fit_oos_threshold(const Predictions& predictions, const Dataset& validation, double oos_share) {
   const double none = std::numeric_limits<double>::quiet_NaN();
   if (validation.oos_label < 0) return none;
+  const auto n = static_cast<int64_t>(predictions.labels.size());
+  const int64_t n_oos = std::count_if(validation.examples.begin(), validation.examples.end(),
+                                      [&](const Example& e) { return e.label == validation.oos_label; });
+  if (n_oos == 0 || n_oos == n) return none;
+  const double share = std::isnan(oos_share) ? ratio(n_oos, n) : oos_share;
+  const double oos_weight = share / static_cast<double>(n_oos);
+  const double in_scope_weight = (1 - share) / static_cast<double>(n - n_oos);
+
   std::vector<size_t> order(predictions.labels.size());
-  for (size_t i = 0; i < order.size(); ++i) order[i] = i;
+  std::iota(order.begin(), order.end(), size_t{0});
   std::sort(order.begin(), order.end(), [&](size_t a, size_t b) {
     return predictions.scores[a] != predictions.scores[b] ? predictions.scores[a] < predictions.scores[b] : a < b;
   });
 
-  // Walking the scores upwards, each example turns from its argmax to out-of-scope; `gain` is right answers won minus
-  // lost.
-  int64_t gain = 0;
-  int64_t best_gain = 0;
+  // Walking the scores upwards, each example turns from its argmax to out-of-scope.
+  int64_t oos_won = 0;
+  int64_t in_scope_lost = 0;
+  double best_gain = 0;
   double best = none;
   for (size_t rank = 0; rank < order.size(); ++rank) {
     const size_t i = order[rank];
     const int32_t truth = validation.examples[i].label;
-    gain += (truth == validation.oos_label ? 1 : 0) - (truth == predictions.labels[i] ? 1 : 0);
+    const bool was_right = truth == predictions.labels[i];
+    if (truth == validation.oos_label) {
+      oos_won += was_right ? 0 : 1;
+    } else {
+      in_scope_lost += was_right ? 1 : 0;
+    }
     const bool last = rank + 1 == order.size();
     if (!last && predictions.scores[order[rank + 1]] == predictions.scores[i]) continue;
-    if (gain > best_gain) {
+    const double gain =
+        static_cast<double>(oos_won) * oos_weight - static_cast<double>(in_scope_lost) * in_scope_weight;
+    if (gain > best_gain + kNothing) {
       best_gain = gain;
       const double next = last ? 1.0 : predictions.scores[order[rank + 1]];
       best = (predictions.scores[i] + next) / 2;

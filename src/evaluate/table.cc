@@ -10,7 +10,8 @@ namespace fettle {
 
 namespace {
 
-constexpr size_t kMaxNameWidth = 34;
+constexpr size_t kMaxWidth = 110;
+constexpr size_t kMinNameWidth = 12;
 
 // Terminal columns of UTF-8 text without wide characters: code points.
 size_t display_width(std::string_view text) {
@@ -47,8 +48,8 @@ std::string milliseconds(double ms) {
 
 using Cells = std::vector<std::string>;
 
-Cells row_cells(const ReportRow& row, size_t name_width) {
-  return {shorten(row.name, name_width),
+Cells row_cells(const ReportRow& row) {
+  return {row.name,
           fmt::format("{:.2f}", row.size_mb),
           fmt::format("{} ± {}", milliseconds(row.mean_ms), milliseconds(row.std_ms)),
           milliseconds(row.p50_ms),
@@ -70,11 +71,16 @@ std::string pad(const std::string& cell, size_t width, bool left) {
 std::string format_table(const std::vector<ReportRow>& rows, bool color) {
   std::vector<Cells> lines{
       {"model", "MiB", "mean ± std ms", "p50 ms", "acc.", "in-scope", "oos rec.", "p", "faster", "smaller"}};
-  for (const ReportRow& row : rows) lines.push_back(row_cells(row, kMaxNameWidth));
+  for (const ReportRow& row : rows) lines.push_back(row_cells(row));
   std::vector<size_t> widths(lines[0].size(), 0);
   for (const Cells& line : lines) {
     for (size_t c = 0; c < line.size(); ++c) widths[c] = std::max(widths[c], display_width(line[c]));
   }
+  // The names get what the numbers leave.
+  size_t numbers = 2;
+  for (size_t c = 1; c < widths.size(); ++c) numbers += widths[c] + 2;
+  widths[0] = std::min(widths[0], std::max(kMinNameWidth, kMaxWidth - std::min(kMaxWidth, numbers)));
+  for (Cells& line : lines) line[0] = shorten(line[0], widths[0]);
 
   std::string text;
   size_t total_width = 2;
@@ -94,6 +100,9 @@ std::string format_table(const std::vector<ReportRow>& rows, bool color) {
       for (size_t i = 0; i + 4 < total_width; ++i) text += "─";
       text += '\n';
     }
+  }
+  for (const ReportRow& row : rows) {
+    if (!row.remark.empty()) text += "  " + row.name + ": " + row.remark + "\n";
   }
   return text;
 }
