@@ -78,6 +78,7 @@ LatencyStats summarize_latency(std::vector<double> times_ms) {
 std::vector<BenchmarkResult> benchmark(const std::vector<Candidate>& candidates, const Dataset* data,
                                        const BenchmarkOptions& options) {
   if (options.runs < 1 || options.warmup < 0) usage_error("benchmark", "needs at least one run");
+  if (data != nullptr) require_labels(*data);
   std::vector<std::unique_ptr<Session>> sessions;
   std::vector<BenchmarkResult> results(candidates.size());
   for (size_t c = 0; c < candidates.size(); ++c) {

@@ -3,6 +3,7 @@
 #include <cmath>
 #include <numeric>
 
+#include "base/cancel.h"
 #include "base/error.h"
 #include "base/progress.h"
 #include "evaluate/metrics.h"
@@ -32,6 +33,7 @@ Predictions predict(Session& session, const Dataset& data, int64_t batch_size) {
   std::vector<std::vector<int32_t>> ids(n);
   std::vector<std::vector<int32_t>> types(n);
   for (size_t i = 0; i < n; ++i) {
+    throw_if_cancelled();
     const Example& example = data.examples[i];
     if (example.text_pair.empty()) {
       tokenizer->encode(example.text, max_length, ids[i]);
@@ -52,6 +54,7 @@ Predictions predict(Session& session, const Dataset& data, int64_t batch_size) {
   Progress progress("evaluating", static_cast<int64_t>(n), "samples");
   RaggedBatch batch;
   for (size_t begin = 0; begin < n; begin += static_cast<size_t>(batch_size)) {
+    throw_if_cancelled();
     const size_t end = std::min(n, begin + static_cast<size_t>(batch_size));
     batch.clear();
     for (size_t i = begin; i < end; ++i) {

@@ -11,7 +11,8 @@ namespace fettle {
 // One line of a results table. Negative numbers of the optional ones mean "not measured".
 struct ReportRow {
   std::string name;
-  std::string note;  // the recipe, below the name in the report
+  std::string note;    // the recipe, below the name in the report
+  std::string remark;  // where the technique did not help (remark.h)
   double size_mb = 0;
   double mean_ms = 0;
   double std_ms = 0;
@@ -48,7 +49,7 @@ struct Report {
   std::vector<Curve> curves;
 };
 
-// Aligned columns that fit 110 characters; the best row is marked. `color` only for a terminal.
+// Aligned columns that fit 110 characters; the best row is marked; remarks stand below. `color` only for a terminal.
 std::string format_table(const std::vector<ReportRow>& rows, bool color);
 // Bubble plot: latency (x, logarithmic when it spans more than a factor 20) × accuracy (y), area = size, dashed ring on
 // the best.

@@ -12,8 +12,8 @@ namespace fettle {
 namespace {
 
 constexpr std::string_view kStyle = R"css(
-:root { color-scheme: light dark; --ink: #1c2128; --soft: #5b6470; --line: #d8dde3; --back: #ffffff; --panel: #f6f7f9; --mark: #0b6e4f; }
-@media (prefers-color-scheme: dark) { :root { --ink: #e6e9ed; --soft: #9aa4b0; --line: #363d46; --back: #15181c; --panel: #1d2126; --mark: #4fd1a5; } }
+:root { color-scheme: light dark; --ink: #1c2128; --soft: #5b6470; --line: #d8dde3; --back: #ffffff; --panel: #f6f7f9; --mark: #0b6e4f; --warn: #9a3412; }
+@media (prefers-color-scheme: dark) { :root { --ink: #e6e9ed; --soft: #9aa4b0; --line: #363d46; --back: #15181c; --panel: #1d2126; --mark: #4fd1a5; --warn: #fdba74; } }
 * { box-sizing: border-box; }
 body { margin: 0 auto; max-width: 70rem; padding: 2rem 1.5rem 4rem; background: var(--back); color: var(--ink); font: 15px/1.5 system-ui, sans-serif; }
 h1 { font-size: 1.6rem; margin: 0 0 .3rem; } h2 { font-size: 1.1rem; margin: 2.2rem 0 .6rem; }
@@ -27,6 +27,7 @@ th { color: var(--soft); font-weight: 600; vertical-align: bottom; }
 th:nth-child(2), td:nth-child(2) { text-align: left; white-space: normal; min-width: 11rem; }
 tr.best td { background: color-mix(in srgb, var(--mark) 12%, transparent); font-weight: 600; }
 td .note { display: block; color: var(--soft); font-size: .8rem; font-weight: 400; }
+td .remark { color: var(--warn); }
 .key { display: inline-block; width: .8rem; height: .8rem; border-radius: 50%; margin-right: .35rem; vertical-align: -.05rem; }
 svg.plot { width: 100%; height: auto; background: var(--panel); border-radius: 8px; }
 svg .grid { stroke: var(--line); stroke-width: 1; } svg .tick { fill: var(--soft); font-size: 12px; } svg .axis { fill: var(--ink); font-size: 13px; }
@@ -61,6 +62,7 @@ std::string table_row(const ReportRow& row, size_t index) {
   html += "<td><span class=\"key c" + std::to_string(index % 8) + "\"></span>" + escape_xml(row.name);
   if (row.best) html += " (best)";
   if (!row.note.empty()) html += "<span class=\"note\">" + escape_xml(row.note) + "</span>";
+  if (!row.remark.empty()) html += "<span class=\"note remark\">" + escape_xml(row.remark) + "</span>";
   html += "</td>";
   html += cell(fmt::format("{:.2f}", row.size_mb));
   html += cell(fmt::format("{:.3f} ± {:.3f}", row.mean_ms, row.std_ms));
