@@ -1,0 +1,124 @@
+// Dynamic int8 and casts: which parameters, which error, which size.
+#include "compress/quantize/dynamic.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+
+#include "compress/quantize/cast.h"
+#include "runtime/session.h"
+#include "train/test_models.h"
+
+namespace fettle {
+namespace {
+
+using test::toy_model;
+
+bool is_int8(const Model& model, const std::string& name) {
+  return model.parameters.get(name).encoding == Encoding::int8_channel();
+}
+
+TEST(QuantizeDynamic, LinearWeightsOnly) {
+  Model model = toy_model({"a", "b", "c"});
+  const QuantizeReport report = quantize_dynamic(model, {});
+  for (const std::string& name : model.parameters.names()) {
+    const bool linear = name.find(".weight") != std::string::npos && name.find("embeddings") == std::string::npos &&
+                        name.find("LayerNorm") == std::string::npos;
+    EXPECT_EQ(is_int8(model, name), linear) << name;
+  }
+  // Six of each layer, pooler and classifier.
+  EXPECT_EQ(report.layers.size(), 2u * 6 + 2);
+}
+
+TEST(QuantizeDynamic, EmbeddingsAndHeadByOption) {
+  Model model = toy_model({"a", "b"});
+  quantize_dynamic(model, {.embeddings = true, .head = false});
+  EXPECT_TRUE(is_int8(model, "bert.embeddings.word_embeddings.weight"));
+  EXPECT_TRUE(is_int8(model, "bert.embeddings.position_embeddings.weight"));
+  EXPECT_TRUE(is_int8(model, "bert.encoder.layer.0.intermediate.dense.weight"));
+  EXPECT_FALSE(is_int8(model, "classifier.weight"));
+  EXPECT_FALSE(is_int8(model, "bert.pooler.dense.weight"));
+}
+
+TEST(QuantizeDynamic, EveryWeightWithinHalfAStep) {
+  Model model = toy_model({"a", "b"});
+  const Model original = model;
+  quantize_dynamic(model, {.embeddings = true});
+  for (const std::string& name : model.parameters.names()) {
+    if (!is_int8(model, name)) continue;
+    const Tensor before = original.parameters.get(name).decode();
+    const Tensor after = model.parameters.get(name).decode();
+    const int64_t width = before.dim(1);
+    for (int64_t row = 0; row < before.dim(0); ++row) {
+      const float* b = before.data<float>() + row * width;
+      const float* a = after.data<float>() + row * width;
+      float largest = 0;
+      for (int64_t c = 0; c < width; ++c) largest = std::max(largest, std::abs(b[c]));
+      const float step = largest / 127;
+      for (int64_t c = 0; c < width; ++c) ASSERT_LE(std::abs(a[c] - b[c]), step * 0.5001f) << name;
+    }
+  }
+}
+
+TEST(QuantizeDynamic, ReportAddsUp) {
+  Model model = toy_model({"a", "b"});
+  const auto values = static_cast<double>(model.parameters.parameter_count());
+  const QuantizeReport report = quantize_dynamic(model, {.embeddings = true});
+  EXPECT_DOUBLE_EQ(report.size_mb_before, values * 4 / (1 << 20));
+  EXPECT_DOUBLE_EQ(report.size_mb, static_cast<double>(model.parameters.size_bytes()) / (1 << 20));
+  EXPECT_NEAR(report.bits_per_weight, 8 * static_cast<double>(model.parameters.size_bytes()) / values, 1e-9);
+  EXPECT_GT(report.bits_per_weight, 8);
+  for (const LayerQuantization& layer : report.layers) {
+    EXPECT_GT(layer.cosine, 0.9999) << layer.name;
+    EXPECT_GT(layer.rmse, 0) << layer.name;
+  }
+}
+
+TEST(QuantizeDynamic, AgainChangesNothing) {
+  Model model = toy_model({"a", "b"});
+  quantize_dynamic(model, {});
+  const std::string once = test::weight_bytes(model);
+  EXPECT_TRUE(quantize_dynamic(model, {}).layers.empty());
+  EXPECT_EQ(test::weight_bytes(model), once);
+}
+
+TEST(QuantizeDynamic, AnswersStayClose) {
+  const auto plain = std::make_shared<Model>(toy_model({"a", "b", "c"}));
+  const auto small = std::make_shared<Model>(*plain);
+  quantize_dynamic(*small, {.embeddings = true});
+  const std::vector<std::string> texts = {"the red house", "two big tree"};
+  Session exact(plain);
+  Session quantized(small);
+  const Tensor a = exact.classify_texts(texts);
+  const Tensor b = quantized.classify_texts(texts);
+  ASSERT_EQ(a.size(), b.size());
+  double largest = 0;
+  double error = 0;
+  for (int64_t i = 0; i < a.size(); ++i) {
+    largest = std::max(largest, static_cast<double>(std::abs(a.data<float>()[i])));
+    error = std::max(error, static_cast<double>(std::abs(a.data<float>()[i] - b.data<float>()[i])));
+  }
+  EXPECT_GT(error, 0);
+  EXPECT_LT(error, 0.05 * largest + 0.01);
+}
+
+TEST(CastParameters, HalvesEveryParameter) {
+  for (DType dtype : {DType::kBF16, DType::kF16}) {
+    Model model = toy_model({"a", "b"});
+    const Model original = model;
+    const QuantizeReport report = cast_parameters(model, dtype);
+    EXPECT_DOUBLE_EQ(report.size_mb * 2, report.size_mb_before);
+    const double relative = dtype == DType::kBF16 ? 1.0 / 256 : 1.0 / 2048;
+    for (const std::string& name : model.parameters.names()) {
+      const Tensor before = original.parameters.get(name).decode();
+      const Tensor after = model.parameters.get(name).decode();
+      for (int64_t i = 0; i < before.size(); ++i) {
+        const double value = before.data<float>()[i];
+        ASSERT_NEAR(after.data<float>()[i], value, std::abs(value) * relative + 1e-7) << name;
+      }
+    }
+  }
+}
+
+}  // namespace
+}  // namespace fettle
