@@ -15,7 +15,7 @@ using testing::HasSubstr;
 
 TrainOptions quick_training() {
   TrainOptions options;
-  options.epochs = 4;
+  options.epochs = 6;
   options.batch_size = 16;
   options.learning_rate = 3e-3;
   options.n_threads = 1;
@@ -39,13 +39,13 @@ class Compress : public testing::Test {
  protected:
   static void SetUpTestSuite() {
     auto model = std::make_shared<Model>(test::toy_model({"red", "green", "blue", "one"}));
-    const Dataset train = test::toy_data(300, 1);
+    const Dataset train = test::toy_data(400, 1);
     train_classifier(*model, train, nullptr, quick_training());
     teacher_ = model;
   }
   static void TearDownTestSuite() { teacher_.reset(); }
   static CompressResult run(const CompressOptions& options) {
-    return compress(teacher_, test::toy_data(300, 1), test::toy_data(100, 2), test::toy_data(200, 3), options);
+    return compress(teacher_, test::toy_data(400, 1), test::toy_data(100, 2), test::toy_data(200, 3), options);
   }
   static std::shared_ptr<const Model> teacher_;
 };
