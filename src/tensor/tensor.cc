@@ -3,6 +3,8 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include <bit>
+#include <cmath>
 #include <cstdlib>
 #include <cstring>
 #include <type_traits>
@@ -57,6 +59,18 @@ void with_reader(DType dtype, const void* data, Fn fn) {
     case DType::kBool:
       return fn([p = typed(std::type_identity<uint8_t>{})](int64_t i) { return p[i] != 0 ? 1.0f : 0.0f; });
   }
+}
+
+// Rounded to odd: what is lost leaves a trace in the last bit, so that rounding once more to 16 bits gives the nearest
+// even of the f64 itself (Boldo & Melquiond 2008).
+float to_odd_f32(double value) {
+  const auto nearest = static_cast<float>(value);
+  if (std::isnan(value) || static_cast<double>(nearest) == value) return nearest;
+  const auto bits = std::bit_cast<uint32_t>(nearest);
+  return std::bit_cast<float>((bits - (std::fabs(nearest) > std::fabs(value) ? 1u : 0u)) | 1u);
+}
+float to_odd_f32(float value) {
+  return value;
 }
 
 template <typename Out, typename Convert>
@@ -183,10 +197,10 @@ Tensor Tensor::to(DType dtype) const {
       convert_all<float>(*this, out, [](auto x) { return static_cast<float>(x); });
       break;
     case DType::kF16:
-      convert_all<uint16_t>(*this, out, [](auto x) { return f32_to_f16(static_cast<float>(x)); });
+      convert_all<uint16_t>(*this, out, [](auto x) { return f32_to_f16(to_odd_f32(x)); });
       break;
     default:
-      convert_all<uint16_t>(*this, out, [](auto x) { return f32_to_bf16(static_cast<float>(x)); });
+      convert_all<uint16_t>(*this, out, [](auto x) { return f32_to_bf16(to_odd_f32(x)); });
       break;
   }
   return out;

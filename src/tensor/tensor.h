@@ -46,7 +46,7 @@ class Tensor {
   const void* raw() const { return data_; }
   void* raw_mutable();
 
-  // Typed access; the element type must match (asserts). U16 views serve f16 and bf16.
+  // Typed access, unchecked: the caller knows dtype(). uint16_t serves f16 and bf16, uint8_t also bool.
   template <typename T>
   const T* data() const {
     return static_cast<const T*>(raw());

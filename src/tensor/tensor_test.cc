@@ -145,6 +145,27 @@ TEST(Tensor, FloatConversions) {
   EXPECT_EQ(wide.to(DType::kF32).floats()[0], 0.1f);
 }
 
+// A hair above the middle of two neighbours: rounding by way of f32 would first fall onto the middle, then to the even.
+TEST(Tensor, DoublesAreRoundedOnce) {
+  const std::vector<double> values = {1 + 0x1p-11 + 0x1p-40,
+                                      1 + 3 * 0x1p-11 - 0x1p-40,
+                                      -(1 + 0x1p-11 + 0x1p-40),
+                                      0x1p-25 + 0x1p-60,
+                                      65520 - 0x1p-30,
+                                      1e300,
+                                      -1e-300,
+                                      1 + 0x1p-8 + 0x1p-40,
+                                      1 + 3 * 0x1p-8 - 0x1p-40};
+  const std::vector<uint16_t> as_f16 = {0x3c01, 0x3c01, 0xbc01, 0x0001, 0x7bff, 0x7c00, 0x8000, 0x3c04, 0x3c0c};
+  const std::vector<uint16_t> as_bf16 = {0x3f80, 0x3f80, 0xbf80, 0x3300, 0x4780, 0x7f80, 0x8000, 0x3f81, 0x3f81};
+  Tensor wide(DType::kF64, {static_cast<int64_t>(values.size())});
+  std::copy(values.begin(), values.end(), wide.mutable_data<double>());
+  for (size_t i = 0; i < values.size(); ++i) {
+    EXPECT_EQ(wide.to(DType::kF16).data<uint16_t>()[i], as_f16[i]) << values[i];
+    EXPECT_EQ(wide.to(DType::kBF16).data<uint16_t>()[i], as_bf16[i]) << values[i];
+  }
+}
+
 TEST(Tensor, SameTypeShares) {
   const Tensor values = Tensor::from({1, 2}, {2});
   EXPECT_EQ(values.to(DType::kF32).raw(), values.raw());
