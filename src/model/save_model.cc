@@ -1,5 +1,6 @@
 #include <fmt/format.h>
 
+#include "base/cancel.h"
 #include "base/error.h"
 #include "base/file.h"
 #include "format/safetensors.h"
@@ -71,13 +72,16 @@ void check_complete(const Model& model) {
 
 }  // namespace
 
-int64_t save_model(const Model& model, const std::filesystem::path& folder, bool replace) {
+int64_t save_model(const Model& model, const std::filesystem::path& folder, bool replace,
+                   const std::map<std::string, std::string>& more_files) {
   check_complete(model);
   AtomicFolder target(folder, replace);
   write_json(target.path() / "config.json", saved_config(model));
   write_safetensors(target.path() / kWeightsFile, named_tensors(model.parameters), {{"format", "pt"}});
   if (model.tokenizer != nullptr) model.tokenizer->save(target.path());
   write_manifest(target.path(), model);
+  for (const auto& [name, text] : more_files) write_file(target.path() / name, text);
+  throw_if_cancelled();
   target.commit();
   return size_on_disk(folder / kWeightsFile);
 }

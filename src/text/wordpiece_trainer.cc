@@ -7,6 +7,7 @@
 #include <unordered_map>
 #include <utility>
 
+#include "base/cancel.h"
 #include "base/error.h"
 #include "text/unicode.h"
 #include "text/word_splitter.h"
@@ -285,6 +286,7 @@ std::vector<std::string> WordPieceTrainer::train() const {
   const std::string& prefix = options.tokenizer.continuing_prefix;
   Symbol left = 0, right = 0;
   while (pieces.size() < options.vocab_size && merger.next(options.min_frequency, &left, &right)) {
+    throw_if_cancelled();
     std::string_view tail = pieces[right];
     if (tail.starts_with(prefix)) tail.remove_prefix(prefix.size());
     merger.merge(left, right, pieces.add(pieces[left] + std::string(tail)));

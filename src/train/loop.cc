@@ -152,6 +152,13 @@ void Trainer::keep_if_best(double accuracy) {
   for (size_t s = 0; s < slots_.size(); ++s) best_[s] = slots_[s].weight.clone();
 }
 
+// Its last step is done, its evaluation is not.
+bool Trainer::epoch_is_over() {
+  if (state_.loss_steps == 0) return false;
+  return state_.step == total_steps_ || state_.next_batch >= objective_.n_batches(state_.epoch);
+}
+
+// Changes nothing when Ctrl-C ends the evaluation.
 void Trainer::end_epoch() {
   const double epochs_done =
       static_cast<double>(state_.epoch) +
@@ -180,6 +187,13 @@ void Trainer::save(bool finished) {
   if (options_.checkpoint_folder.empty()) return;
   state_.finished = finished;
   write_checkpoint(options_.checkpoint_folder, key_, state_, slots_, best_);
+}
+
+void Trainer::interrupt() {
+  save(false);
+  throw Error(ErrorCode::kInterrupted, "training",
+              fmt::format("interrupted after step {} of {}", state_.step, total_steps_),
+              options_.checkpoint_folder.empty() ? "" : "a checkpoint was written; --resume continues");
 }
 
 void Trainer::finish() {
@@ -211,13 +225,20 @@ TrainResult Trainer::run() {
   int64_t loaded_epoch = -1;
   double smooth_loss = -1;
   const int64_t tokens_before = state_.result.tokens;
-  while (!state_.finished && state_.step < total_steps_ && !state_.result.stopped_early) {
-    if (cancel_requested()) {
-      save(false);
-      throw Error(ErrorCode::kInterrupted, "training",
-                  fmt::format("interrupted after step {} of {}", state_.step, total_steps_),
-                  options_.checkpoint_folder.empty() ? "" : "a checkpoint was written; resume to continue");
+  while (!state_.finished && !state_.result.stopped_early) {
+    if (cancel_requested()) interrupt();
+    if (epoch_is_over()) {
+      const bool epoch_done = state_.next_batch >= objective_.n_batches(state_.epoch);
+      try {
+        end_epoch();
+      } catch (const Error& error) {
+        if (error.code() == ErrorCode::kInterrupted) interrupt();
+        throw;
+      }
+      const bool due = options_.checkpoint_every > 0 ? state_.step % options_.checkpoint_every == 0 : epoch_done;
+      if (due && state_.step < total_steps_) save(false);
     }
+    if (state_.step >= total_steps_ || state_.result.stopped_early) break;
     if (loaded_epoch != state_.epoch) objective_.begin_epoch(loaded_epoch = state_.epoch);
     const double loss = step();
     ++state_.step;
@@ -236,10 +257,8 @@ TrainResult Trainer::run() {
     progress.note(fmt::format("loss {:.3f}, {:.0f} tokens/s", smooth_loss,
                               static_cast<double>(state_.result.tokens - tokens_before) / watch.seconds()));
     progress.set(state_.step);
-    const bool epoch_done = state_.next_batch >= objective_.n_batches(state_.epoch);
-    if (epoch_done || state_.step == total_steps_) end_epoch();
-    const bool due = options_.checkpoint_every > 0 ? state_.step % options_.checkpoint_every == 0 : epoch_done;
-    if (due && state_.step < total_steps_) save(false);
+    const int64_t every = options_.checkpoint_every;
+    if (every > 0 && state_.step % every == 0 && !epoch_is_over()) save(false);
   }
   progress.finish();
   if (!state_.finished) save(true);

@@ -36,10 +36,12 @@ class Trainer {
 
  private:
   double step();  // the loss
+  bool epoch_is_over();
   void end_epoch();
   void keep_if_best(double accuracy);
   void record_curve(double loss);
   void save(bool finished);
+  [[noreturn]] void interrupt();
   void finish();
   CheckpointKey checkpoint_key() const;
 
@@ -64,7 +66,7 @@ class Trainer {
 
 // The options as the manifest and the checkpoint keep them: all that influence the weights.
 Json options_to_json(const TrainOptions& options);
-// Adds {"verb", "options", "seed", "data", "steps"} to the manifest's steps.
+// Adds {"verb", "options", "seed", "data", "steps"} to the manifest's steps, and forgets the out-of-scope threshold.
 void record_training(Model& model, const Objective& objective, const TrainOptions& options, const TrainResult& result);
 // kUsage for numbers that make no sense.
 void check_options(const TrainOptions& options);
