@@ -79,6 +79,15 @@ fs::path swap_in(const fs::path& fresh, const fs::path& target) {
 
 }  // namespace
 
+void check_output_folder(const fs::path& target, bool replace) {
+  const fs::path path = normalized(target);
+  require_target_free(path, replace);
+  const fs::path parent = path.parent_path();
+  if (::access(parent.c_str(), W_OK | X_OK) != 0) {
+    io_error_from(target.string(), "cannot be made in " + parent.string(), errno);
+  }
+}
+
 AtomicFolder::AtomicFolder(fs::path target, bool replace) : target_(normalized(target)), replace_(replace) {
   require_target_free(target_, replace_);
   remove_abandoned(target_);

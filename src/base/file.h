@@ -86,6 +86,9 @@ class AtomicFolder {
   int claim_fd_ = -1;  // held open while the temporary folder is in use
 };
 
+// The errors that AtomicFolder would meet for this target, found before the work is done; changes nothing.
+void check_output_folder(const std::filesystem::path& target, bool replace);
+
 // Bytes of a file, or of all regular files below a folder.
 int64_t size_on_disk(const std::filesystem::path& path);
 
