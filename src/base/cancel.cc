@@ -10,6 +10,7 @@ namespace fettle {
 namespace {
 
 std::atomic<bool> cancelled{false};
+std::atomic<int64_t> looks_left{-1};  // -1: not counted
 static_assert(std::atomic<bool>::is_always_lock_free, "the signal handler may only touch lock-free atomics");
 
 extern "C" void on_signal(int signal_number) {
@@ -31,6 +32,7 @@ void install_signal_handlers() {
 }
 
 bool cancel_requested() {
+  if (looks_left.load(std::memory_order_relaxed) >= 0 && looks_left.fetch_sub(1) == 0) request_cancel();
   return cancelled.load(std::memory_order_relaxed);
 }
 void request_cancel() {
@@ -38,6 +40,10 @@ void request_cancel() {
 }
 void clear_cancel() {
   cancelled.store(false);
+  looks_left.store(-1);
+}
+void request_cancel_after(int64_t n_looks) {
+  looks_left.store(n_looks);
 }
 
 void throw_if_cancelled() {

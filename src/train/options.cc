@@ -1,4 +1,5 @@
 #include <cmath>
+#include <limits>
 
 #include "base/error.h"
 #include "train/loop.h"
@@ -77,6 +78,8 @@ Json options_to_json(const TrainOptions& o) {
 }
 
 void record_training(Model& model, const Objective& objective, const TrainOptions& options, const TrainResult& result) {
+  // It was fitted on the scores of other weights.
+  model.oos_threshold = std::numeric_limits<double>::quiet_NaN();
   if (!model.manifest.is_object()) model.manifest = Json::object();
   Json& steps = model.manifest["steps"];
   if (!steps.is_array()) steps = Json::array();

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <cmath>
 #include <fstream>
 #include <thread>
 
@@ -10,6 +11,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/scratch_folder.h"
+#include "train/classify.h"
 #include "train/test_models.h"
 
 namespace fettle {
@@ -74,6 +76,7 @@ TEST_F(TrainClassifier, LearnsAToyTask) {
   const Dataset eval = toy_data(64, 2);
   for (const Precision precision : {Precision::kF32, Precision::kBF16}) {
     Model model = toy_model(train.labels);
+    model.oos_threshold = 0.5;
     TrainOptions options = toy_options();
     options.precision = precision;
     const TrainResult result = train_classifier(model, train, &eval, options);
@@ -84,6 +87,7 @@ TEST_F(TrainClassifier, LearnsAToyTask) {
     EXPECT_LT(result.epochs.back().loss, 0.3 * result.epochs.front().loss);
     EXPECT_EQ(result.curve.back().step, 96);
     EXPECT_EQ(model.manifest["steps"][0]["verb"], "train");
+    EXPECT_TRUE(std::isnan(model.oos_threshold)) << "fitted before training";
   }
 }
 
@@ -135,6 +139,31 @@ TEST_F(TrainClassifier, KeepsTheBestAndStopsEarly) {
   double best = -1;
   for (const EpochRecord& record : result.epochs) best = std::max(best, record.accuracy);
   EXPECT_EQ(result.accuracy, best);
+}
+
+double accuracy_of(const Model& model, const Dataset& data, const TrainOptions& options) {
+  Machine machine(options);
+  return LogitsRunner(model, options, machine).accuracy(prepare(model, data, options.max_length), 16);
+}
+
+// At a rate so high that the accuracy goes up and down.
+TEST_F(TrainClassifier, EndsWithTheWeightsOfTheBestEpoch) {
+  const Dataset train = toy_data(64, 1);
+  const Dataset eval = toy_data(64, 2);
+  TrainOptions options = toy_options();
+  options.learning_rate = 1.5e-2;
+  options.schedule = Schedule::kConstant;
+  int n_declined = 0;
+  for (uint64_t seed = 1; seed <= 6; ++seed) {
+    options.seed = seed;
+    Model model = toy_model(train.labels);
+    const TrainResult result = train_classifier(model, train, &eval, options);
+    double best = -1;
+    for (const EpochRecord& record : result.epochs) best = std::max(best, record.accuracy);
+    EXPECT_EQ(accuracy_of(model, eval, options), best);
+    n_declined += result.epochs.back().accuracy < best;
+  }
+  EXPECT_GT(n_declined, 0) << "the last epoch was the best each time";
 }
 
 TEST_F(TrainClassifier, LabelsAreMatchedByName) {
