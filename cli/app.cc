@@ -3,52 +3,26 @@
 #include <algorithm>
 #include <csignal>
 #include <cstdio>
+#include <filesystem>
 #include <iostream>
-#include <istream>
 
 #include "base/cancel.h"
 #include "base/error.h"
 #include "base/log.h"
+#include "base/printable.h"
 #include "base/progress.h"
+#include "cli/config_file.h"
 
 namespace fettle::cli {
 
 namespace {
-
-// `--config FILE.json`: {"threads": 2, "epochs": 5} for the verb's own options.
-class JsonConfig : public CLI::Config {
- public:
-  std::string to_config(const CLI::App*, bool, bool, std::string) const override { return "{}\n"; }
-
-  std::vector<CLI::ConfigItem> from_config(std::istream& input) const override {
-    const std::string text{std::istreambuf_iterator<char>(input), {}};
-    const Json json = parse_json(text, "--config");
-    if (!json.is_object()) bad_input("--config", "is no JSON object");
-    std::vector<CLI::ConfigItem> items;
-    for (const auto& [key, value] : json.items()) {
-      CLI::ConfigItem item;
-      item.name = key;
-      std::replace(item.name.begin(), item.name.end(), '_', '-');
-      if (value.is_array()) {
-        for (const Json& element : value) item.inputs.push_back(scalar(element));
-      } else {
-        item.inputs.push_back(scalar(value));
-      }
-      items.push_back(std::move(item));
-    }
-    return items;
-  }
-
- private:
-  static std::string scalar(const Json& value) { return value.is_string() ? value.get<std::string>() : value.dump(); }
-};
 
 // Every flag can come from the environment: --max-length is FETTLE_MAX_LENGTH.
 void name_environment(CLI::App& verb) {
   for (CLI::Option* option : verb.get_options()) {
     if (option->get_lnames().empty() || option->get_positional()) continue;
     std::string name = "FETTLE_" + option->get_lnames().front();
-    if (name == "FETTLE_help" || name == "FETTLE_config") continue;
+    if (name == "FETTLE_help") continue;
     for (char& c : name) c = c == '-' ? '_' : static_cast<char>(std::toupper(static_cast<unsigned char>(c)));
     option->envname(name);
   }
@@ -58,6 +32,34 @@ std::string one_line(std::string text) {
   std::replace(text.begin(), text.end(), '\n', ' ');
   while (!text.empty() && text.back() == ' ') text.pop_back();
   return text;
+}
+
+// As one would type it in a shell.
+std::string quoted(const std::string& arg) {
+  const std::string plain = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_=./,:+@%";
+  if (!arg.empty() && arg.find_first_not_of(plain) == std::string::npos) return arg;
+  std::string text = "'";
+  for (const char c : arg) text += c == '\'' ? "'\\''" : std::string(1, c);
+  return text + "'";
+}
+
+int report(const std::string& error, ErrorCode code) {
+  std::cerr << "fettle: " << one_line(error) << '\n';
+  return static_cast<int>(code);
+}
+
+// The verb that the arguments name ("train", "tokenizer train"); null when they begin with an option.
+CLI::App* chosen_verb(CLI::App& root, const std::vector<std::string>& args) {
+  CLI::App* verb = nullptr;
+  for (const std::string& name : args) {
+    CLI::App& parent = verb == nullptr ? root : *verb;
+    const std::vector<CLI::App*> verbs = parent.get_subcommands({});
+    if (verbs.empty() || name.starts_with("-")) break;
+    const auto found = std::find_if(verbs.begin(), verbs.end(), [&](CLI::App* v) { return v->get_name() == name; });
+    if (found == verbs.end()) usage_error(printable(name), "is no verb", "fettle --help lists them");
+    verb = *found;
+  }
+  return verb;
 }
 
 }  // namespace
@@ -79,46 +81,55 @@ Program::Program() : root_("fettle makes transformers small and fast, and proves
 CLI::App* Program::add_verb(const std::string& name, const std::string& help, Run run, CLI::App* parent) {
   CLI::App* verb = (parent != nullptr ? *parent : root_).add_subcommand(name, help);
   verb->add_option("--threads", globals_.threads, "threads (default: all cores)")->check(CLI::Range(0, 1024));
-  verb->add_option("--seed", globals_.seed, "seed of all randomness (default 0)");
+  verb->add_option("--seed", globals_.seed, "seed of all randomness (default 0)")->check(CLI::NonNegativeNumber);
   verb->add_flag("--force", globals_.force, "overwrite outputs");
   verb->add_flag("--json", globals_.json, "print one JSON object");
   verb->add_flag("--quiet", globals_.quiet, "no progress, no notes");
   verb->add_option("--isa", globals_.isa, "force a kernel table (fettle cpu lists them)");
-  verb->set_config("--config", "", "read options from a JSON file")->check(CLI::ExistingFile);
-  verb->config_formatter(std::make_shared<JsonConfig>());
-  verb->allow_config_extras(CLI::config_extras_mode::error);
+  verb->add_option("--config", globals_.config, "read options from a JSON file");
   verb->callback([this, run] { chosen_ = run; });
   return verb;
 }
 
+void Program::parse(int argc, char** argv) {
+  for (CLI::App* verb : root_.get_subcommands({})) {
+    name_environment(*verb);
+    for (CLI::App* inner : verb->get_subcommands({})) name_environment(*inner);
+  }
+  std::vector<std::string> args(argv + std::min(argc, 1), argv + argc);
+  globals_.command = "fettle";
+  for (const std::string& arg : args) globals_.command += " " + quoted(arg);
+  if (args.empty()) usage_error("fettle", "needs a verb", "fettle --help lists them; start with: fettle demo");
+  if (CLI::App* verb = chosen_verb(root_, args)) args = with_config_file(*verb, std::move(args));
+  std::reverse(args.begin(), args.end());
+  root_.parse(std::move(args));
+  if (globals_.quiet) {
+    set_progress_style(ProgressStyle::kNone);
+    set_log_level(LogLevel::kError);
+  }
+}
+
 int Program::run(int argc, char** argv) {
+  // A reader that has gone and a file that would grow too long are errors of the write, not ends of the process.
   std::signal(SIGPIPE, SIG_IGN);
+  std::signal(SIGXFSZ, SIG_IGN);
   try {
-    for (CLI::App* verb : root_.get_subcommands({})) {
-      name_environment(*verb);
-      for (CLI::App* inner : verb->get_subcommands({})) name_environment(*inner);
-    }
-    root_.parse(argc, argv);
-    if (globals_.quiet) {
-      set_progress_style(ProgressStyle::kNone);
-      set_log_level(LogLevel::kError);
-    }
+    parse(argc, argv);
     install_signal_handlers();
     return chosen_ ? chosen_() : static_cast<int>(ErrorCode::kUsage);
   } catch (const CLI::Success& success) {
-    return root_.exit(success);
+    root_.exit(success);
+    return std::cout.flush() ? 0 : report("standard output: cannot be written", ErrorCode::kIo);
   } catch (const CLI::ParseError& error) {
-    std::cerr << "fettle: " << one_line(error.what()) << " (fettle VERB --help)\n";
-    return static_cast<int>(ErrorCode::kUsage);
+    return report(std::string(error.what()) + " (fettle VERB --help)", ErrorCode::kUsage);
   } catch (const Error& error) {
-    std::cerr << "fettle: " << one_line(error.what()) << '\n';
-    return static_cast<int>(error.code());
+    return report(error.what(), error.code());
   } catch (const std::bad_alloc&) {
-    std::cerr << "fettle: out of memory\n";
-    return static_cast<int>(ErrorCode::kFailed);
+    return report("out of memory", ErrorCode::kFailed);
+  } catch (const std::filesystem::filesystem_error& error) {
+    return report(error.what(), ErrorCode::kIo);
   } catch (const std::exception& error) {
-    std::cerr << "fettle: " << one_line(error.what()) << '\n';
-    return static_cast<int>(ErrorCode::kFailed);
+    return report(error.what(), ErrorCode::kFailed);
   }
 }
 

@@ -4,6 +4,7 @@
 #include <CLI/CLI.hpp>
 #include <cstdint>
 #include <functional>
+#include <limits>
 #include <string>
 #include <vector>
 
@@ -22,6 +23,8 @@ struct Globals {
   bool json = false;
   bool quiet = false;
   std::string isa;
+  std::string config;
+  std::string command;  // as typed, for reports
 
   SessionOptions session() const;
 };
@@ -40,6 +43,8 @@ class Program {
   int run(int argc, char** argv);
 
  private:
+  void parse(int argc, char** argv);
+
   CLI::App root_;
   Globals globals_;
   Run chosen_;
@@ -53,6 +58,22 @@ struct DataFlags {
   DataOptions resolve() const;     // with label_order applied
   DataOptions unlabelled() const;  // for texts whose labels do not count
 };
+// Texts that only a teacher labels.
+struct UnlabelledFlags {
+  std::vector<std::string> files;
+  int64_t max = 0;
+  void add_to(CLI::App& verb);
+  Dataset load(const DataFlags& data) const;  // each text once, none of them empty
+};
+// The threshold below which a score means out of scope.
+struct ThresholdFlags {
+  bool fit = false;
+  double oos_share = std::numeric_limits<double>::quiet_NaN();  // as in the validation data
+  void add_to(CLI::App& verb);
+  void add_share_to(CLI::App& verb);
+  // Sets model.oos_threshold when it was asked for.
+  void apply(Model& model, const Dataset& validation, const Globals& globals) const;
+};
 struct TrainFlags {
   TrainOptions options;
   std::string schedule = "linear";
@@ -62,18 +83,26 @@ struct TrainFlags {
   TrainOptions resolve(const Globals& globals) const;
 };
 
+// Checkpoints stand beside the output folder unless the user names a folder.
+inline constexpr const char* kCheckpointSuffix = ".checkpoints";
+// Removes the folder beside `out`, but never one that the user named.
+void remove_checkpoints(const TrainFlags& flags, const std::string& out);
+
 // Prints one JSON object (standard output).
 void print_json(const Json& value);
 void print(const std::string& text);
 Json to_json(const TrainResult& result);
-// kUsage when `out` exists and --force was not given: said before the work, not after it.
+// Errors that writing the folder `out` would meet, said before the work: kUsage when it exists and --force was not
+// given, kIo when its parent folder cannot take it.
 void refuse_existing(const std::string& out, const Globals& globals);
+// A folder beside the output folder: "model" or "model/" gives "model" + suffix.
+std::string beside(const std::string& out, const std::string& suffix);
+// Text of a user or a file for one line of a terminal: control characters and stray bytes as \xNN.
+std::string shown_text(std::string_view text);
 // "5 epochs, 1,575 steps, 12.3 s, 6,120 samples/s; accuracy 0.941" and a line an epoch.
 std::string training_summary(const TrainResult& result);
 // Keeps `n` examples, evenly spaced.
 void thin_out(Dataset& data, int64_t n);
-// Fits model.oos_threshold on validation data.
-void fit_threshold(Model& model, const Dataset& validation, const Globals& globals);
 std::shared_ptr<const Model> load_shared(const std::string& model);
 // The folder that a MODEL argument names: "builtin:encoder" is the encoder that comes with fettle.
 std::string resolve_model(const std::string& model);

@@ -1,6 +1,7 @@
 // fettle bench and fettle compare: size, latency and accuracy, alone or side by side.
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <memory>
 
@@ -22,6 +23,18 @@ struct BenchCommand {
   DataFlags data_flags;
 };
 
+std::string last_name(const std::string& folder) {
+  return std::filesystem::path(beside(folder, "")).filename().string();
+}
+
+// The folder's own name, or the whole path where two folders have the same one.
+std::string name_of(const std::string& folder, const std::vector<std::string>& all) {
+  const std::string name = last_name(folder);
+  const auto n_alike =
+      std::count_if(all.begin(), all.end(), [&](const auto& other) { return last_name(other) == name; });
+  return n_alike > 1 || name.empty() ? folder : name;
+}
+
 std::vector<Candidate> load_candidates(const BenchCommand& command, const Globals& globals) {
   std::vector<Candidate> candidates;
   for (const std::string& folder : command.models) {
@@ -33,8 +46,7 @@ std::vector<Candidate> load_candidates(const BenchCommand& command, const Global
     SessionOptions session = globals.session();
     session.fast_path = !command.slow_path;
     const double size_mb = weights_mb(folder);
-    candidates.push_back({std::filesystem::path(folder).filename().string(), model, size_mb, session});
-    if (candidates.back().name.empty()) candidates.back().name = folder;
+    candidates.push_back({name_of(folder, command.models), model, size_mb, session});
   }
   return candidates;
 }
@@ -60,6 +72,9 @@ Json all_json(const std::vector<BenchmarkResult>& results, const Dataset* data) 
 }
 
 int run_bench(const BenchCommand& command, const Globals& globals, bool single) {
+  if (!command.report.empty() && !globals.force && std::filesystem::exists(command.report)) {
+    usage_error(command.report, "exists already", "--force overwrites");
+  }
   const std::vector<Candidate> candidates = load_candidates(command, globals);
   BenchmarkOptions options = command.options;
   options.session = globals.session();
@@ -78,7 +93,7 @@ int run_bench(const BenchCommand& command, const Globals& globals, bool single) 
     report.summary =
         fmt::format("{} warm-ups and {} runs of one query, interleaved; times end to end, tokenizer included.",
                     options.warmup, options.runs);
-    report.facts = environment_facts(globals.threads, globals.isa);
+    report.facts = environment_facts(globals);
     if (evaluation != nullptr) report.facts.emplace_back("data", command.data);
     report.rows = rows;
     write_file(command.report, report_html(report));

@@ -17,25 +17,16 @@ struct CompressCommand {
   std::string data;
   std::string eval;
   std::string test;
-  std::vector<std::string> unlabelled;
-  int64_t max_unlabelled = 0;
+  std::vector<std::string> teachers;
+  UnlabelledFlags unlabelled;
+  ThresholdFlags threshold;
   std::string out;
   CompressOptions options;
+  double budget_minutes = 0;
   bool float_embeddings = false;
   DataFlags data_flags;
   TrainFlags train_flags;
 };
-
-Dataset load_unlabelled(const CompressCommand& command) {
-  Dataset all;
-  for (const std::string& file : command.unlabelled) {
-    for (Example& example : load_dataset(file, command.data_flags.unlabelled()).examples) {
-      all.examples.push_back(std::move(example));
-    }
-  }
-  if (command.max_unlabelled > 0) thin_out(all, command.max_unlabelled);
-  return all;
-}
 
 int run_compress(const CompressCommand& command, const Globals& globals) {
   refuse_existing(command.out, globals);
@@ -53,20 +44,22 @@ int run_compress(const CompressCommand& command, const Globals& globals) {
   options.train = command.train_flags.resolve(globals);
   options.train.alpha = alpha;
   options.train.temperature = temperature;
-  options.unlabelled = load_unlabelled(command);
+  for (const std::string& folder : command.teachers) options.more_teachers.push_back(load_shared(folder));
+  options.unlabelled = command.unlabelled.load(command.data_flags);
+  options.oos_share = command.threshold.oos_share;
   options.quantize_embeddings = !command.float_embeddings;
   options.benchmark.session = globals.session();
-  options.work_folder = command.out + ".work";
+  options.work_folder = beside(command.out, ".work");
+  options.budget_s = 60 * command.budget_minutes;
   const CompressResult result = compress(teacher, train, eval, test, options);
 
   CompressOutput output;
-  output.title = "Compression of " + std::filesystem::path(command.model).filename().string();
+  output.title = "Compression of " + std::filesystem::path(beside(command.model, "")).filename().string();
   output.out = command.out;
   output.data = fmt::format("{} ({} examples), measured on {} ({})", command.data, train.examples.size(),
                             command.test.empty() ? command.eval : command.test, test.examples.size());
-  output.command = fmt::format("fettle compress {} --data {} --eval {}{} --out {}", command.model, command.data,
-                               command.eval, command.test.empty() ? "" : " --test " + command.test, command.out);
-  finish_compress(result, output, globals);
+  write_compress(result, output, globals, command.out);
+  print_compress(result, output, globals);
   std::error_code ignored;
   std::filesystem::remove_all(options.work_folder, ignored);
   return 0;
@@ -82,14 +75,16 @@ void add_compress(Program& program) {
   verb->add_option("--data", command->data, "training data for distillation")->required();
   verb->add_option("--eval", command->eval, "validation data: thresholds, early stopping")->required();
   verb->add_option("--test", command->test, "data for the final measurements (default: --eval)");
-  verb->add_option("--unlabelled", command->unlabelled, "more texts, which only the teacher labels");
-  verb->add_option("--max-unlabelled", command->max_unlabelled, "at most so many of them (0: all)")
-      ->check(CLI::NonNegativeNumber);
+  verb->add_option("--teacher", command->teachers, "more teachers, averaged with the model; may repeat");
+  command->unlabelled.add_to(*verb);
+  command->threshold.add_share_to(*verb);
   verb->add_option("--max-ms", command->options.max_ms, "limit of the median latency")->check(CLI::NonNegativeNumber);
   verb->add_option("--max-mb", command->options.max_mb, "limit of the size on disk, MiB")
       ->check(CLI::NonNegativeNumber);
   verb->add_option("--max-drop", command->options.max_drop, "accuracy points that may be lost (default 1)")
       ->check(CLI::Range(0.0, 100.0));
+  verb->add_option("--budget", command->budget_minutes, "minutes after which no new student is begun (0: no limit)")
+      ->check(CLI::NonNegativeNumber);
   verb->add_option("--student", command->options.students, "student rules (layers=0,2 hidden=128); may repeat");
   verb->add_option("--alpha", command->options.train.alpha, "weight of the true labels")->check(CLI::Range(0.0, 1.0));
   verb->add_option("--temperature", command->options.train.temperature, "of distillation")

@@ -51,9 +51,9 @@ Model train_teacher(const DemoData& data, const Globals& globals, Curve& curve) 
   Model teacher = load_model(resolve_model("builtin:encoder"), load);
   const TrainOptions options = teacher_options(globals);
   const TrainResult result = train_classifier(teacher, data.train, &data.validation, options);
-  record_step(teacher, "train",
-              Json{{"data", "demo"}, {"epochs", options.epochs}, {"learning_rate", options.learning_rate}},
-              globals.seed);
+  amend_step(teacher, Json{{"data", "demo"}});
+  record_parent(teacher, teacher.source);
+  record_measurements(teacher, Json{{"accuracy", result.accuracy}});
   curve.name = "teacher";
   for (const EpochRecord& record : result.epochs) {
     curve.epochs.push_back(record.epoch);
@@ -82,31 +82,31 @@ CompressOptions compress_options(const Model& teacher, const Globals& globals) {
 int run_demo(const DemoCommand& command, const Globals& globals) {
   refuse_existing(command.out, globals);
   Stopwatch watch;
-  const std::filesystem::path out = command.out;
   const DemoData data = make_demo_data(DemoOptions{.seed = globals.seed});
   log_info(fmt::format("made {} training, {} validation and {} test queries with {} intents",
                        data.train.examples.size(), data.validation.examples.size(), data.test.examples.size(),
                        data.train.labels.size()));
-  Curve curve;
-  const auto teacher = std::make_shared<const Model>(train_teacher(data, globals, curve));
-  const CompressResult result =
-      compress(teacher, data.train, data.validation, data.test, compress_options(*teacher, globals));
-
-  std::filesystem::create_directories(out);
+  AtomicFolder folder(command.out, globals.force);
+  const std::filesystem::path& out = folder.path();
   write_jsonl(data.train, out / "train.jsonl");
   write_jsonl(data.validation, out / "validation.jsonl");
   write_jsonl(data.test, out / "test.jsonl");
-  save_model(*teacher, out / "teacher", true);
+  Curve curve;
+  Model trained = train_teacher(data, globals, curve);
+  save_model(trained, out / "teacher", false);
+  trained.source = out / "teacher";
+  const auto teacher = std::make_shared<const Model>(std::move(trained));
+  const CompressResult result =
+      compress(teacher, data.train, data.validation, data.test, compress_options(*teacher, globals));
   CompressOutput output;
   output.title = "fettle demo";
-  output.out = (out / "model").string();
+  output.out = (std::filesystem::path(command.out) / "model").string();
   output.data = fmt::format("made by the program's own grammar: {} training, {} validation, {} test queries",
                             data.train.examples.size(), data.validation.examples.size(), data.test.examples.size());
-  output.command = "fettle demo";
   output.curves.push_back(std::move(curve));
-  Globals overwrite = globals;
-  overwrite.force = true;
-  finish_compress(result, output, overwrite);
+  write_compress(result, output, globals, out / "model");
+  folder.commit();
+  print_compress(result, output, globals);
   if (!globals.json) {
     print(
         fmt::format("took {}\n\ntry it:    fettle predict {}/model \"wake me at seven\"\n"

@@ -1,4 +1,6 @@
 // fettle distill: knowledge distillation from one teacher or several.
+#include <fmt/format.h>
+
 #include <filesystem>
 #include <memory>
 
@@ -17,18 +19,18 @@ struct DistillCommand {
   std::string student;
   std::string data;
   std::string eval;
-  std::vector<std::string> unlabelled;
+  UnlabelledFlags unlabelled;
   std::string out;
   double alpha = 0.5;
   double temperature = 2;
-  bool fit_threshold = false;
+  ThresholdFlags threshold;
   DataFlags data_flags;
   TrainFlags train_flags;
 };
 
 // A folder, a config file, or a rule on the teacher.
 Model starting_student(const DistillCommand& command, const Model& teacher, uint64_t seed) {
-  const std::filesystem::path path = command.student;
+  const std::filesystem::path path = resolve_model(command.student);
   if (std::filesystem::is_directory(path)) {
     LoadOptions options;
     options.allow_new_head = true;
@@ -49,6 +51,7 @@ Model starting_student(const DistillCommand& command, const Model& teacher, uint
 
 int run_distill(const DistillCommand& command, const Globals& globals) {
   refuse_existing(command.out, globals);
+  if (command.threshold.fit && command.eval.empty()) usage_error("--fit-threshold", "needs --eval");
   std::vector<std::shared_ptr<const Model>> teachers;
   for (const std::string& folder : command.teachers) teachers.push_back(load_shared(folder));
   const Model& teacher = *teachers[0];
@@ -58,42 +61,39 @@ int run_distill(const DistillCommand& command, const Globals& globals) {
   Dataset train = load_dataset(command.data, data_options);
   Dataset eval;
   if (!command.eval.empty()) eval = load_dataset(command.eval, data_options);
-  for (const std::string& file : command.unlabelled) {
-    for (Example example : load_dataset(file, command.data_flags.unlabelled()).examples) {
-      example.label = kUnlabelled;
-      train.examples.push_back(std::move(example));
-    }
+  for (Example& example : command.unlabelled.load(command.data_flags).examples) {
+    train.examples.push_back(std::move(example));
   }
   TrainOptions options = command.train_flags.resolve(globals);
   options.alpha = command.alpha;
   options.temperature = command.temperature;
-  if (options.checkpoint_folder.empty()) options.checkpoint_folder = command.out + ".checkpoints";
+  if (options.checkpoint_folder.empty()) options.checkpoint_folder = beside(command.out, kCheckpointSuffix);
 
   Model student = starting_student(command, teacher, globals.seed);
   const TrainResult result = distill(student, teachers, train, command.eval.empty() ? nullptr : &eval, options);
-  const Json record{{"student", command.student},         {"alpha", command.alpha},
-                    {"temperature", command.temperature}, {"epochs", options.epochs},
-                    {"batch_size", options.batch_size},   {"learning_rate", options.learning_rate}};
-  record_step(student, "distill", record, globals.seed, &teacher);
-  if (command.fit_threshold && !command.eval.empty()) fit_threshold(student, eval, globals);
+  amend_step(student, Json{{"student", command.student}});
+  for (const auto& parent : teachers) record_parent(student, parent->source);
+  record_parent(student, student.source);
+  command.threshold.apply(student, eval, globals);
+  double teacher_accuracy = -1;
+  if (!command.eval.empty()) {
+    Session session(teachers[0], globals.session());
+    teacher_accuracy = measure_quality(predict(session, eval), eval).accuracy;
+    record_measurements(student, Json{{"accuracy", result.accuracy}, {"teacher_accuracy", teacher_accuracy}});
+  }
   const int64_t size = save_model(student, command.out, globals.force);
-  std::error_code ignored;
-  std::filesystem::remove_all(options.checkpoint_folder, ignored);
+  remove_checkpoints(command.train_flags, command.out);
 
   Json json = to_json(result);
   json["path"] = command.out;
   json["size_mb"] = static_cast<double>(size) / (1024.0 * 1024.0);
   json["trials"] = Json::array();
-  json["teacher_accuracy"] = nullptr;
-  if (!command.eval.empty()) {
-    Session session(teachers[0], globals.session());
-    json["teacher_accuracy"] = measure_quality(predict(session, eval), eval).accuracy;
-  }
+  json["teacher_accuracy"] = command.eval.empty() ? Json(nullptr) : Json(teacher_accuracy);
   if (globals.json) {
     print_json(json);
   } else {
     std::string text = training_summary(result);
-    if (!json["teacher_accuracy"].is_null()) text += "teacher's accuracy " + json["teacher_accuracy"].dump() + "\n";
+    if (!command.eval.empty()) text += fmt::format("teacher's accuracy {:.4f}\n", teacher_accuracy);
     print(text + "wrote " + command.out + "\n");
   }
   return 0;
@@ -110,12 +110,12 @@ void add_distill(Program& program) {
       ->required();
   verb->add_option("--data", command->data, "training data")->required();
   verb->add_option("--eval", command->eval, "data for evaluation after each epoch");
-  verb->add_option("--unlabelled", command->unlabelled, "more texts, which only the teacher labels");
+  command->unlabelled.add_to(*verb);
   verb->add_option("--out", command->out, "folder to write")->required();
   verb->add_option("--alpha", command->alpha, "weight of the true labels (default 0.5)")->check(CLI::Range(0.0, 1.0));
   verb->add_option("--temperature", command->temperature, "softening of both sides (default 2)")
       ->check(CLI::Range(0.01, 1000.0));
-  verb->add_flag("--fit-threshold", command->fit_threshold, "fit an out-of-scope score threshold on --eval");
+  command->threshold.add_to(*verb);
   command->data_flags.add_to(*verb);
   command->train_flags.add_to(*verb);
 }

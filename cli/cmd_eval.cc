@@ -3,6 +3,7 @@
 
 #include <memory>
 
+#include "base/error.h"
 #include "cli/app.h"
 #include "evaluate/metrics.h"
 
@@ -34,10 +35,12 @@ int run_eval(const EvalCommand& command, const Globals& globals) {
   Session session(model, globals.session());
   const Predictions predictions = apply_threshold(predict(session, data), model->oos_threshold, data.oos_label);
   const Quality quality = measure_quality(predictions, data);
+  const double value = pick(quality, command.metric);
+  if (value < 0) bad_input(command.data, "holds no out-of-scope examples, which " + command.metric + " is measured on");
   if (globals.json) {
-    print_json(Json{{"metric", command.metric}, {"value", pick(quality, command.metric)}, {"n", quality.n}});
+    print_json(Json{{"metric", command.metric}, {"value", value}, {"n", quality.n}});
   } else {
-    print(fmt::format("{} {:.4f} over {} examples\n", command.metric, pick(quality, command.metric), quality.n));
+    print(fmt::format("{} {:.4f} over {} examples\n", command.metric, value, quality.n));
   }
   return 0;
 }

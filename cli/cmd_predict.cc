@@ -7,9 +7,11 @@
 #include <memory>
 #include <numeric>
 
+#include "base/cancel.h"
 #include "base/error.h"
 #include "base/file.h"
 #include "cli/app.h"
+#include "data/rows.h"
 #include "evaluate/metrics.h"
 
 namespace fettle::cli {
@@ -21,22 +23,27 @@ struct PredictCommand {
   std::vector<std::string> texts;
   std::string data;
   int64_t top = 3;
-  std::string oos_name = "oos";
   DataFlags data_flags;
 };
+
+void read_standard_input(Dataset& data) {
+  data.source = "standard input";
+  for (std::string line; std::getline(std::cin, line);) data.examples.push_back({line, "", kUnlabelled});
+  // Ctrl-C ends a read that waits; it is not the end of the input.
+  throw_if_cancelled();
+}
 
 Dataset texts_of(const PredictCommand& command) {
   Dataset data;
   data.source = "texts";
   for (const std::string& text : command.texts) data.examples.push_back({text, "", kUnlabelled});
   if (!command.data.empty()) {
-    data = load_dataset(command.data, command.data_flags.resolve());
-  } else if (command.texts.empty()) {
-    std::string line;
-    while (std::getline(std::cin, line)) data.examples.push_back({line, "", kUnlabelled});
-    data.source = "standard input";
+    if (!command.texts.empty()) usage_error("predict", "takes texts or --data, not both");
+    return load_dataset(command.data, command.data_flags.resolve());
   }
+  if (command.texts.empty()) read_standard_input(data);
   if (data.examples.empty()) bad_input(data.source, "holds no text");
+  for (const Example& example : data.examples) require_utf8(example.text, data.source);
   return data;
 }
 
@@ -65,7 +72,8 @@ Json result_json(const Predictions& predictions, size_t row, const Model& model,
 int run_predict(const PredictCommand& command, const Globals& globals) {
   const auto model = load_shared(command.model);
   if (model->config.labels.empty()) bad_input(command.model, "has no classification head");
-  const auto found = std::find(model->config.labels.begin(), model->config.labels.end(), command.oos_name);
+  const auto found =
+      std::find(model->config.labels.begin(), model->config.labels.end(), command.data_flags.options.oos_name);
   const auto oos =
       found == model->config.labels.end() ? -1 : static_cast<int32_t>(found - model->config.labels.begin());
   const Dataset data = texts_of(command);
@@ -80,7 +88,7 @@ int run_predict(const PredictCommand& command, const Globals& globals) {
       continue;
     }
     lines += fmt::format("{:<28} {:.4f}{}  {}\n", result["label"].get<std::string>(), result["score"].get<double>(),
-                         result["in_scope"].get<bool>() ? "" : "  out of scope", data.examples[row].text);
+                         result["in_scope"].get<bool>() ? "" : "  out of scope", shown_text(data.examples[row].text));
   }
   if (globals.json) {
     print_json(Json{{"results", std::move(results)}});

@@ -3,9 +3,11 @@
 
 #include <memory>
 
+#include "base/cancel.h"
 #include "base/error.h"
 #include "base/file.h"
 #include "cli/app.h"
+#include "data/rows.h"
 #include "text/tokenizer.h"
 #include "text/wordpiece_trainer.h"
 
@@ -26,6 +28,7 @@ int run_tokenize(const TokenizeCommand& command, const Globals& globals) {
   Json results = Json::array();
   std::string lines;
   for (const std::string& text : command.texts) {
+    require_utf8(text, "text");
     const TokenEncoding encoding = tokenizer->encode_with_offsets(text, options);
     if (globals.json) {
       results.push_back(Json{{"ids", encoding.ids}, {"tokens", encoding.tokens}, {"offsets", encoding.offsets}});
@@ -64,6 +67,7 @@ int run_tokenizer_train(const TokenizerTrainCommand& command, const Globals& glo
   WordPieceTrainer trainer(options);
   for (const std::string& spec : command.data) {
     for (const Example& example : load_dataset(spec, command.data_flags.resolve()).examples) {
+      throw_if_cancelled();
       trainer.add(example.text);
       if (!example.text_pair.empty()) trainer.add(example.text_pair);
     }

@@ -3,8 +3,6 @@
 #include <memory>
 
 #include "base/error.h"
-#include "base/file.h"
-#include "base/log.h"
 #include "cli/app.h"
 #include "compress/manifest.h"
 #include "data/dataset.h"
@@ -23,14 +21,10 @@ struct TrainCommand {
   std::string objective = "classify";
   std::string out;
   double mask_probability = 0.15;
-  bool fit_threshold = false;
+  ThresholdFlags threshold;
   DataFlags data_flags;
   TrainFlags train_flags;
 };
-
-std::filesystem::path checkpoints_beside(const std::string& out) {
-  return out + ".checkpoints";
-}
 
 Model starting_model(const TrainCommand& command, const std::vector<std::string>& labels, uint64_t seed) {
   if (!command.init.empty()) {
@@ -44,7 +38,6 @@ Model starting_model(const TrainCommand& command, const std::vector<std::string>
     }
     return make_model(config, std::move(tokenizer), seed);
   }
-  if (command.model.empty()) usage_error("train", "needs a MODEL, or --init CONFIG.json");
   LoadOptions options;
   options.allow_new_head = true;
   options.labels = labels;
@@ -60,16 +53,24 @@ std::vector<std::string> read_texts(const std::vector<std::string>& files, const
   return texts;
 }
 
-Json options_record(const TrainCommand& command, const TrainOptions& options) {
-  return Json{{"objective", command.objective},
-              {"epochs", options.epochs},
-              {"batch_size", options.batch_size},
-              {"learning_rate", options.learning_rate},
-              {"max_length", options.max_length}};
+// What would be ignored is a mistake.
+void check_command(const TrainCommand& command) {
+  if (command.init.empty() && command.model.empty()) usage_error("train", "needs a MODEL, or --init CONFIG.json");
+  if (command.init.empty() && !command.tokenizer.empty()) usage_error("--tokenizer", "goes with --init only");
+  if (command.objective == "mlm") {
+    if (!command.eval.empty()) usage_error("--eval", "is for classifiers; --objective mlm reports its own accuracy");
+    if (command.threshold.fit) usage_error("--fit-threshold", "is for classifiers");
+    return;
+  }
+  if (command.data.size() != 1) usage_error("--data", "takes one file for this objective");
+  if (command.threshold.fit && command.eval.empty()) usage_error("--fit-threshold", "needs --eval");
 }
 
 void finish(Model& model, const TrainCommand& command, const Globals& globals, const TrainResult& result) {
+  record_parent(model, model.source);
+  if (!command.eval.empty()) record_measurements(model, Json{{"accuracy", result.accuracy}});
   const int64_t size = save_model(model, command.out, globals.force);
+  remove_checkpoints(command.train_flags, command.out);
   if (globals.json) {
     Json json = to_json(result);
     json["path"] = command.out;
@@ -78,16 +79,15 @@ void finish(Model& model, const TrainCommand& command, const Globals& globals, c
   } else {
     print(training_summary(result) + "wrote " + command.out + "\n");
   }
-  std::error_code ignored;
-  std::filesystem::remove_all(checkpoints_beside(command.out), ignored);
 }
 
 int run_train(const TrainCommand& command, const Globals& globals) {
+  check_command(command);
   refuse_existing(command.out, globals);
   DataOptions data_options = command.data_flags.resolve();
   TrainOptions options = command.train_flags.resolve(globals);
   options.mask_probability = command.mask_probability;
-  if (options.checkpoint_folder.empty()) options.checkpoint_folder = checkpoints_beside(command.out);
+  if (options.checkpoint_folder.empty()) options.checkpoint_folder = beside(command.out, kCheckpointSuffix);
 
   if (command.objective == "mlm") {
     Model model = starting_model(command, {}, globals.seed);
@@ -95,15 +95,13 @@ int run_train(const TrainCommand& command, const Globals& globals) {
     finish(model, command, globals, result);
     return 0;
   }
-  if (command.data.size() != 1) usage_error("--data", "takes one file for this objective");
   const Dataset train = load_dataset(command.data[0], data_options);
   Model model = starting_model(command, train.labels, globals.seed);
   data_options.labels = train.labels;
   Dataset eval;
   if (!command.eval.empty()) eval = load_dataset(command.eval, data_options);
   const TrainResult result = train_classifier(model, train, command.eval.empty() ? nullptr : &eval, options);
-  if (command.fit_threshold && !command.eval.empty()) fit_threshold(model, eval, globals);
-  record_step(model, "train", options_record(command, options), globals.seed);
+  command.threshold.apply(model, eval, globals);
   finish(model, command, globals, result);
   return 0;
 }
@@ -123,7 +121,7 @@ void add_train(Program& program) {
   verb->add_option("--objective", command->objective, "classify, mlm")->check(CLI::IsMember({"classify", "mlm"}));
   verb->add_option("--mask-probability", command->mask_probability, "mlm: share of tokens to predict")
       ->check(CLI::Range(0.01, 0.9));
-  verb->add_flag("--fit-threshold", command->fit_threshold, "fit an out-of-scope score threshold on --eval");
+  command->threshold.add_to(*verb);
   command->data_flags.add_to(*verb);
   command->train_flags.add_to(*verb);
 }

@@ -21,22 +21,34 @@ Json candidate_json(const CompressCandidate& candidate) {
   json["size_ratio"] = candidate.size_ratio;
   json["against_baseline"] = to_json(candidate.against_baseline);
   json["meets_limits"] = candidate.meets_limits;
+  json["remark"] = candidate.remark.empty() ? Json(nullptr) : Json(candidate.remark);
   return json;
 }
 
-std::string summary(const CompressResult& result) {
-  if (result.best < 0) return "No candidate meets the limits.";
-  const CompressCandidate& best = result.candidates[static_cast<size_t>(result.best)];
-  const PairedTest& test = best.against_baseline;
-  const char* verdict = test.mcnemar_p >= 0.05         ? "no significant difference"
-                        : test.accuracy_difference < 0 ? "a significant loss"
-                                                       : "a significant gain";
+std::string verdict(const PairedTest& test) {
+  const char* words = test.mcnemar_p >= 0.05         ? "no significant difference"
+                      : test.accuracy_difference < 0 ? "a significant loss"
+                                                     : "a significant gain";
   return fmt::format(
-      "{} is {:.1f} times faster and {:.1f} times smaller than the baseline; its accuracy differs by {:+.2f} points "
-      "(95 % "
-      "interval {:+.2f} to {:+.2f}, exact McNemar p = {:.3f}): {}.",
-      best.name, best.latency_ratio, best.size_ratio, 100 * test.accuracy_difference, 100 * test.ci95_low,
-      100 * test.ci95_high, test.mcnemar_p, verdict);
+      "its accuracy differs by {:+.2f} points (95 % interval {:+.2f} to {:+.2f}, exact McNemar p = {:.3f}): {}",
+      100 * test.accuracy_difference, 100 * test.ci95_low, 100 * test.ci95_high, test.mcnemar_p, words);
+}
+
+std::string summary(const CompressResult& result) {
+  std::string text;
+  if (result.best < 0) {
+    text = "No candidate meets the limits.";
+  } else if (result.best == 0) {
+    text = "Nothing helped: no candidate that meets the limits is faster than the model as given.";
+  } else {
+    const CompressCandidate& best = result.candidates[static_cast<size_t>(result.best)];
+    text = fmt::format("{} is {:.1f} times faster and {:.1f} times smaller than the baseline; {}.", best.name,
+                       best.latency_ratio, best.size_ratio, verdict(best.against_baseline));
+  }
+  if (result.skipped.empty()) return text;
+  text += " The budget left no time for:";
+  for (const std::string& rule : result.skipped) text += " \"" + rule + "\"";
+  return text + ".";
 }
 
 std::vector<ReportRow> rows_of(const CompressResult& result) {
@@ -57,57 +69,56 @@ Json result_json(const CompressResult& result, const std::string& report_path) {
   json["best"] = nullptr;
   if (result.best >= 0) json["best"] = candidate_json(result.candidates[static_cast<size_t>(result.best)]);
   json["met"] = result.best >= 0;
+  json["skipped"] = result.skipped;
   json["report"] = report_path;
   return json;
 }
 
-// The best model with report.html in one folder; only the report when nothing is good enough.
-void write_outputs(const CompressResult& result, const CompressOutput& output, const Report& report, bool replace) {
-  const std::string html = report_html(report);
+Report make_report(const CompressResult& result, const CompressOutput& output, const Globals& globals) {
+  Report report;
+  report.title = output.title;
+  report.summary = summary(result);
+  report.facts = environment_facts(globals);
+  report.facts.emplace_back("data", output.data);
+  report.rows = rows_of(result);
+  report.curves = output.curves;
+  return report;
+}
+
+}  // namespace
+
+void write_compress(const CompressResult& result, const CompressOutput& output, const Globals& globals,
+                    const std::filesystem::path& folder) {
+  const std::string html = report_html(make_report(result, output, globals));
   if (result.best < 0) {
-    AtomicFolder folder(output.out, replace);
-    write_file(folder.path() / "report.html", html);
-    folder.commit();
+    AtomicFolder report_only(folder, globals.force);
+    write_file(report_only.path() / "report.html", html);
+    report_only.commit();
     return;
   }
   const CompressCandidate& best = result.candidates[static_cast<size_t>(result.best)];
   Model model = *best.model;
   record_measurements(model, candidate_json(best));
-  save_model(model, output.out, replace);
-  write_file(std::filesystem::path(output.out) / "report.html", html);
+  save_model(model, folder, globals.force, {{"report.html", html}});
 }
 
-}  // namespace
-
-void finish_compress(const CompressResult& result, const CompressOutput& output, const Globals& globals) {
-  Report report;
-  report.title = output.title;
-  report.summary = summary(result);
-  report.facts = environment_facts(globals.threads, globals.isa);
-  report.facts.emplace_back("data", output.data);
-  report.facts.emplace_back("command", output.command);
-  report.rows = rows_of(result);
-  report.curves = output.curves;
-  write_outputs(result, output, report, globals.force);
-
+void print_compress(const CompressResult& result, const CompressOutput& output, const Globals& globals) {
   const std::string report_path = (std::filesystem::path(output.out) / "report.html").string();
   if (globals.json) {
     print_json(result_json(result, report_path));
   } else {
-    print_table(report.rows);
-    print("\n" + report.summary + "\nreport: " + report_path + "\n");
+    print_table(rows_of(result));
+    print("\n" + summary(result) + "\nreport: " + report_path + "\n");
     if (result.best >= 0) print("model:  " + output.out + "\n");
   }
-  if (result.best < 0) {
-    const CompressCandidate& nearest = result.candidates[static_cast<size_t>(result.nearest)];
-    throw Error(
-        ErrorCode::kConstraints, "compress",
-        fmt::format("no candidate meets the limits; the nearest is \"{}\" with {:.2f} MiB, {:.3f} ms and {:+.2f} "
-                    "points of accuracy",
-                    nearest.name, nearest.measured.size_mb, nearest.measured.latency.p50_ms,
-                    100 * nearest.against_baseline.accuracy_difference),
-        "relax --max-ms, --max-mb or --max-drop, or name --student rules");
-  }
+  if (result.best >= 0) return;
+  const CompressCandidate& nearest = result.candidates[static_cast<size_t>(result.nearest)];
+  throw Error(ErrorCode::kConstraints, "compress",
+              fmt::format("no candidate meets the limits; the nearest is \"{}\" with {:.2f} MiB, {:.3f} ms and {:+.2f} "
+                          "points of accuracy",
+                          nearest.name, nearest.measured.size_mb, nearest.measured.latency.p50_ms,
+                          100 * nearest.against_baseline.accuracy_difference),
+              "relax --max-ms, --max-mb or --max-drop, or name --student rules");
 }
 
 }  // namespace fettle::cli

@@ -3,6 +3,7 @@
 
 #include <filesystem>
 #include <limits>
+#include <unordered_set>
 
 #include "base/error.h"
 #include "base/file.h"
@@ -95,7 +96,35 @@ Json to_json(const TrainResult& result) {
 }
 
 void refuse_existing(const std::string& out, const Globals& globals) {
-  if (!globals.force && std::filesystem::exists(out)) usage_error(out, "exists already", "--force overwrites");
+  check_output_folder(out, globals.force);
+}
+
+std::string beside(const std::string& out, const std::string& suffix) {
+  std::filesystem::path path = std::filesystem::path(out).lexically_normal();
+  if (!path.has_filename()) path = path.parent_path();
+  return path.string() + suffix;
+}
+
+std::string shown_text(std::string_view text) {
+  std::string shown;
+  for (size_t i = 0; i < text.size(); ++i) {
+    const auto byte = static_cast<unsigned char>(text[i]);
+    const auto next = i + 1 < text.size() ? static_cast<unsigned char>(text[i + 1]) : 0;
+    const bool is_c1 = byte == 0xC2 && next >= 0x80 && next < 0xA0;
+    if (byte >= 0x20 && byte != 0x7F && !is_c1) {
+      shown += text[i];
+      continue;
+    }
+    shown += fmt::format("\\x{:02x}", byte);
+    if (is_c1) shown += fmt::format("\\x{:02x}", text[++i] & 0xFF);
+  }
+  return shown;
+}
+
+void remove_checkpoints(const TrainFlags& flags, const std::string& out) {
+  if (!flags.checkpoints.empty()) return;
+  std::error_code ignored;
+  std::filesystem::remove_all(beside(out, kCheckpointSuffix), ignored);
 }
 
 std::string training_summary(const TrainResult& result) {
@@ -132,11 +161,41 @@ std::string resolve_model(const std::string& model) {
   bad_input(model, "does not come with this fettle", "builtin:encoder does");
 }
 
-void fit_threshold(Model& model, const Dataset& validation, const Globals& globals) {
+void UnlabelledFlags::add_to(CLI::App& verb) {
+  verb.add_option("--unlabelled", files, "more texts, which only the teacher labels");
+  verb.add_option("--max-unlabelled", max, "at most so many of them (0: all)")->check(CLI::NonNegativeNumber);
+}
+
+Dataset UnlabelledFlags::load(const DataFlags& data) const {
+  Dataset all;
+  std::unordered_set<std::string> seen;
+  for (const std::string& file : files) {
+    for (Example& example : load_dataset(file, data.unlabelled()).examples) {
+      if (example.text.empty() || !seen.insert(example.text + '\n' + example.text_pair).second) continue;
+      example.label = kUnlabelled;
+      all.examples.push_back(std::move(example));
+    }
+  }
+  if (max > 0) thin_out(all, max);
+  return all;
+}
+
+void ThresholdFlags::add_to(CLI::App& verb) {
+  verb.add_flag("--fit-threshold", fit, "fit an out-of-scope score threshold on --eval");
+  add_share_to(verb);
+}
+
+void ThresholdFlags::add_share_to(CLI::App& verb) {
+  verb.add_option("--oos-share", oos_share, "share of out-of-scope queries to expect in use (default: that of --eval)")
+      ->check(CLI::Range(0.001, 0.999));
+}
+
+void ThresholdFlags::apply(Model& model, const Dataset& validation, const Globals& globals) const {
+  if (!fit) return;
   // The session shares the model's parameters, so this copy costs nothing but the maps.
   auto shared = std::make_shared<const Model>(model);
   Session session(shared, globals.session());
-  model.oos_threshold = fit_oos_threshold(predict(session, validation), validation);
+  model.oos_threshold = fit_oos_threshold(predict(session, validation), validation, oos_share);
 }
 
 std::shared_ptr<const Model> load_shared(const std::string& model) {

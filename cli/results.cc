@@ -3,7 +3,6 @@
 #include <unistd.h>
 
 #include "base/cpu.h"
-#include "cli/app.h"
 #include "kernels/dispatch.h"
 
 namespace fettle::cli {
@@ -31,6 +30,7 @@ ReportRow to_row(const CompressCandidate& candidate) {
   ReportRow row = to_row(candidate.measured);
   row.name = candidate.name;
   row.note = candidate.recipe;
+  row.remark = candidate.remark;
   row.speedup = candidate.latency_ratio;
   row.shrink = candidate.size_ratio;
   row.p_value = candidate.against_baseline.mcnemar_p;
@@ -95,12 +95,14 @@ Json to_json(const PairedTest& test) {
               {"only_b_right", test.only_b_right}};
 }
 
-std::vector<std::pair<std::string, std::string>> environment_facts(int n_threads, const std::string& isa) {
-  const int threads = n_threads > 0 ? n_threads : cpu_features().n_cores;
+std::vector<std::pair<std::string, std::string>> environment_facts(const Globals& globals) {
+  const int threads = globals.threads > 0 ? globals.threads : cpu_features().n_cores;
   return {{"fettle", FETTLE_VERSION},
           {"processor", cpu_features().model_name},
           {"threads", std::to_string(threads)},
-          {"kernels", std::string(table_named(isa).name)}};
+          {"kernels", std::string(table_named(globals.isa).name)},
+          {"seed", std::to_string(globals.seed)},
+          {"command", globals.command}};
 }
 
 void print_table(const std::vector<ReportRow>& rows) {

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "base/json.h"
+#include "cli/app.h"
 #include "compress/compress.h"
 #include "evaluate/benchmark.h"
 #include "evaluate/report.h"
@@ -17,8 +18,8 @@ ReportRow to_row(const CompressCandidate& candidate);
 std::vector<ReportRow> compared_rows(const std::vector<BenchmarkResult>& results, const Dataset* data);
 Json to_json(const BenchmarkResult& result);
 Json to_json(const PairedTest& test);
-// Machine, version, command line, threads.
-std::vector<std::pair<std::string, std::string>> environment_facts(int n_threads, const std::string& isa);
+// Version, machine, threads, kernels, seed, command line.
+std::vector<std::pair<std::string, std::string>> environment_facts(const Globals& globals);
 void print_table(const std::vector<ReportRow>& rows);
 
 }  // namespace fettle::cli

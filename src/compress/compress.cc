@@ -6,12 +6,15 @@
 #include <cmath>
 
 #include "base/cancel.h"
+#include "base/clock.h"
 #include "base/error.h"
 #include "base/file.h"
 #include "base/log.h"
 #include "base/sha256.h"
 #include "compress/manifest.h"
 #include "compress/quantize/dynamic.h"
+#include "evaluate/remark.h"
+#include "train/loop.h"
 
 namespace fettle {
 
@@ -25,6 +28,7 @@ struct Made {
   std::string recipe;
   std::shared_ptr<const Model> model;
   bool fast_path = true;
+  size_t from = 0;  // what it was made of
 };
 
 // Without rules from the user: half the layers at full width, then ever narrower ones.
@@ -50,19 +54,21 @@ std::vector<std::string> default_students(const ModelConfig& teacher) {
 }
 
 // Same teacher, rule, data and options: the same student, so a finished one can be taken from the work folder.
-std::string student_key(const Model& teacher, const std::string& rule, const Dataset& train,
+std::string student_key(const Model& teacher, const std::string& rule, const Dataset& train, const Dataset& eval,
                         const CompressOptions& options) {
-  const TrainOptions& t = options.train;
-  std::string text =
-      fmt::format("{}|{}|{}|{}|{}|{}|{}|{}|{}|{}|{}|", rule, t.epochs, t.max_steps, t.batch_size, t.learning_rate,
-                  t.alpha, t.temperature, t.seed, t.weight_decay, t.warmup_ratio, options.unlabelled.examples.size());
-  for (const Dataset* data : {&train, &options.unlabelled}) {
+  std::string text = rule + "\n" + options_to_json(options.train).dump() + "\n" + options.train.isa + "\n";
+  for (const Dataset* data : {&train, &eval, &options.unlabelled}) {
+    text += std::to_string(data->examples.size()) + "\n";
     for (const Example& example : data->examples) text += fmt::format("{}\t{}\n", example.label, example.text);
   }
-  for (const std::string& name : teacher.parameters.names()) {
-    const Tensor values = teacher.parameters.get(name).data;
-    text += sha256_hex({static_cast<const std::byte*>(values.raw()), static_cast<size_t>(values.size_bytes())});
-  }
+  const auto add_weights = [&](const Model& model) {
+    for (const std::string& name : model.parameters.names()) {
+      const Tensor values = model.parameters.get(name).data;
+      text += sha256_hex({static_cast<const std::byte*>(values.raw()), static_cast<size_t>(values.size_bytes())});
+    }
+  };
+  add_weights(teacher);
+  for (const auto& more : options.more_teachers) add_weights(*more);
   return sha256_hex(std::as_bytes(std::span(text))).substr(0, 16);
 }
 
@@ -75,19 +81,17 @@ Dataset with_unlabelled(const Dataset& train, const Dataset& unlabelled) {
   return all;
 }
 
-Json student_options(const std::string& rule, const TrainOptions& train) {
-  return Json{{"student", rule},        {"alpha", train.alpha},           {"temperature", train.temperature},
-              {"epochs", train.epochs}, {"batch_size", train.batch_size}, {"learning_rate", train.learning_rate}};
-}
-
 Model distilled_student(const std::shared_ptr<const Model>& teacher, const std::string& rule, const Dataset& train,
                         const Dataset& eval, const CompressOptions& options) {
   const std::filesystem::path kept =
-      options.work_folder.empty() ? std::filesystem::path()
-                                  : options.work_folder / ("student-" + student_key(*teacher, rule, train, options));
+      options.work_folder.empty()
+          ? std::filesystem::path()
+          : options.work_folder / ("student-" + student_key(*teacher, rule, train, eval, options));
   if (!kept.empty() && std::filesystem::exists(kept / "config.json")) {
     log_info("taking the finished student " + rule + " from " + kept.string());
-    return load_model(kept);
+    Model student = load_model(kept);
+    student.source.clear();  // as if it had been made now
+    return student;
   }
   Model student = make_student(*teacher, rule, options.train.seed);
   TrainOptions train_options = options.train;
@@ -95,8 +99,11 @@ Model distilled_student(const std::shared_ptr<const Model>& teacher, const std::
     train_options.checkpoint_folder = kept.string() + ".checkpoints";
     train_options.resume = std::filesystem::exists(train_options.checkpoint_folder);
   }
-  distill(student, {teacher}, with_unlabelled(train, options.unlabelled), &eval, train_options);
-  record_step(student, "distill", student_options(rule, options.train), options.train.seed, teacher.get());
+  std::vector<std::shared_ptr<const Model>> teachers = {teacher};
+  teachers.insert(teachers.end(), options.more_teachers.begin(), options.more_teachers.end());
+  distill(student, teachers, with_unlabelled(train, options.unlabelled), &eval, train_options);
+  amend_step(student, Json{{"student", rule}});
+  for (const auto& each : teachers) record_parent(student, each->source);
   if (kept.empty()) return student;
   std::filesystem::create_directories(options.work_folder);
   save_model(student, kept, true);
@@ -106,42 +113,47 @@ Model distilled_student(const std::shared_ptr<const Model>& teacher, const std::
 }
 
 // The same out-of-scope fallback for everybody, fitted on validation data only.
-std::shared_ptr<const Model> with_threshold(Model model, const Dataset& eval, const SessionOptions& session_options) {
+std::shared_ptr<const Model> with_threshold(Model model, const Dataset& eval, const CompressOptions& options) {
   model.oos_threshold = std::numeric_limits<double>::quiet_NaN();
   if (eval.oos_label >= 0) {
-    Session session(std::make_shared<const Model>(model), session_options);
-    model.oos_threshold = fit_oos_threshold(predict(session, eval), eval);
+    Session session(std::make_shared<const Model>(model), options.benchmark.session);
+    model.oos_threshold = fit_oos_threshold(predict(session, eval), eval, options.oos_share);
   }
   return std::make_shared<const Model>(std::move(model));
 }
 
 std::vector<Made> make_candidates(const std::shared_ptr<const Model>& teacher, const Dataset& train,
-                                  const Dataset& eval, const CompressOptions& options) {
-  const SessionOptions& session = options.benchmark.session;
-  const auto baseline = with_threshold(*teacher, eval, session);
+                                  const Dataset& eval, const CompressOptions& options,
+                                  std::vector<std::string>& skipped) {
+  const Stopwatch watch;
+  const auto baseline = with_threshold(*teacher, eval, options);
   std::vector<Made> made;
   made.push_back({"baseline, op by op", "the model as given, f32, no graph pass", baseline, false});
-  made.push_back({"baseline, fast path", "optimize", baseline, true});
+  made.push_back({"baseline, fast path", "optimize", baseline, true, 0});
   QuantizeOptions quantize;
   quantize.embeddings = options.quantize_embeddings;
   const std::string quantize_recipe =
       options.quantize_embeddings ? "quantize --method dynamic --embeddings" : "quantize --method dynamic";
   const Json quantize_record{{"method", "dynamic"}, {"embeddings", quantize.embeddings}};
 
-  const auto add_int8 = [&](const Model& from, const std::string& name, const std::string& recipe) {
-    Model model = from;
+  const auto add_int8 = [&](const Model& original, const std::string& name, const std::string& recipe, size_t from) {
+    Model model = original;
     quantize_dynamic(model, quantize);
     record_step(model, "quantize", quantize_record, options.train.seed);
-    made.push_back({name, recipe, with_threshold(std::move(model), eval, session), true});
+    made.push_back({name, recipe, with_threshold(std::move(model), eval, options), true, from});
   };
-  add_int8(*teacher, "baseline, int8", quantize_recipe);
+  add_int8(*teacher, "baseline, int8", quantize_recipe, 1);
   for (const std::string& rule : options.students.empty() ? default_students(teacher->config) : options.students) {
     throw_if_cancelled();
+    if (options.budget_s > 0 && watch.seconds() > options.budget_s) {
+      skipped.push_back(rule);
+      continue;
+    }
     const Model student = distilled_student(teacher, rule, train, eval, options);
     const std::string recipe = fmt::format("distill --student \"{}\" --alpha {} --temperature {} --epochs {}", rule,
                                            options.train.alpha, options.train.temperature, options.train.epochs);
-    made.push_back({rule, recipe, with_threshold(student, eval, session), true});
-    add_int8(student, rule + ", int8", recipe + "; " + quantize_recipe);
+    made.push_back({rule, recipe, with_threshold(student, eval, options), true, 1});
+    add_int8(student, rule + ", int8", recipe + "; " + quantize_recipe, made.size() - 1);
   }
   return made;
 }
@@ -201,7 +213,9 @@ void choose(CompressResult& result, const CompressOptions& options) {
 
 CompressResult compress(std::shared_ptr<const Model> teacher, const Dataset& train, const Dataset& eval,
                         const Dataset& test, const CompressOptions& options) {
-  const std::vector<Made> made = make_candidates(teacher, train, eval, options);
+  require_labels(test);
+  CompressResult result;
+  const std::vector<Made> made = make_candidates(teacher, train, eval, options, result.skipped);
   std::vector<Candidate> candidates;
   for (const Made& item : made) {
     SessionOptions session = options.benchmark.session;
@@ -213,7 +227,6 @@ CompressResult compress(std::shared_ptr<const Model> teacher, const Dataset& tra
 
   std::vector<int32_t> truth;
   for (const Example& example : test.examples) truth.push_back(example.label);
-  CompressResult result;
   for (size_t i = 0; i < made.size(); ++i) {
     CompressCandidate candidate;
     candidate.name = made[i].name;
@@ -224,6 +237,7 @@ CompressResult compress(std::shared_ptr<const Model> teacher, const Dataset& tra
     candidate.latency_ratio = measured[0].latency.p50_ms / measured[i].latency.p50_ms;
     candidate.size_ratio = measured[0].size_mb / measured[i].size_mb;
     candidate.measured = measured[i];
+    if (i > 0) candidate.remark = shortfall(measured[i], measured[made[i].from], candidate.against_baseline);
     result.candidates.push_back(std::move(candidate));
   }
   mark_front(result.candidates);
