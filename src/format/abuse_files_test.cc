@@ -1,5 +1,8 @@
-// Replays the files of tests/abuse: each may be read or refused as bad input, nothing else.
+// Replays the files of tests/abuse and the seeds of fuzz/corpus: each may be read or refused as bad input, nothing
+// else.
 #include <gtest/gtest.h>
+
+#include <vector>
 
 #include "format/pytorch_bin.h"
 #include "format/safetensors.h"
@@ -8,13 +11,23 @@
 namespace fettle {
 namespace {
 
+std::vector<std::filesystem::path> files_for(const std::string& target) {
+  std::vector<std::filesystem::path> files;
+  for (const char* folder : {"tests/abuse", "fuzz/corpus"}) {
+    const std::filesystem::path path = std::filesystem::path(FETTLE_SOURCE_DIR) / folder / target;
+    if (!std::filesystem::is_directory(path)) continue;
+    for (const auto& entry : std::filesystem::directory_iterator(path)) files.push_back(entry.path());
+  }
+  return files;
+}
+
 template <typename File>
 void replay(const std::string& target) {
-  const std::filesystem::path folder = std::filesystem::path(FETTLE_SOURCE_DIR "/tests/abuse") / target;
-  if (!std::filesystem::is_directory(folder)) GTEST_SKIP() << "no file has broken this reader yet";
-  for (const auto& entry : std::filesystem::directory_iterator(folder)) {
-    SCOPED_TRACE(entry.path().filename().string());
-    const auto [bytes, owner] = exact_block(get_file(entry.path()));
+  const std::vector<std::filesystem::path> files = files_for(target);
+  EXPECT_FALSE(files.empty());
+  for (const std::filesystem::path& path : files) {
+    SCOPED_TRACE(path.string());
+    const auto [bytes, owner] = exact_block(get_file(path));
     const std::optional<Error> error = error_of([&, bytes = bytes, owner = owner] {
       const File file = File::from_bytes(bytes, owner, "abuse");
       for (const std::string& name : file.names()) {

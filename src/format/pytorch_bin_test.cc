@@ -7,6 +7,7 @@
 #include <sstream>
 #include <vector>
 
+#include "base/python_oracle.h"
 #include "format/test_files.h"
 
 namespace fettle {

@@ -7,6 +7,7 @@
 #include <cstring>
 #include <thread>
 
+#include "base/python_oracle.h"
 #include "format/test_files.h"
 
 namespace fettle {

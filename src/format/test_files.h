@@ -4,8 +4,6 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
-#include <array>
-#include <cstdio>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
@@ -73,29 +71,6 @@ std::optional<Error> error_of(Work work) {
     return error;
   }
   return std::nullopt;
-}
-
-struct PythonResult {
-  int status = -1;
-  std::string output;
-};
-
-// tests/oracle/SCRIPT run with Debian's Python, which has PyTorch when python3-torch is installed.
-inline PythonResult run_oracle(const std::string& script, const std::string& arguments) {
-  const std::string command =
-      "/usr/bin/python3 '" FETTLE_SOURCE_DIR "/tests/oracle/" + script + "' " + arguments + " 2>&1";
-  PythonResult result;
-  FILE* pipe = ::popen(command.c_str(), "r");
-  if (pipe == nullptr) return result;
-  std::array<char, 4096> buffer;
-  for (size_t n = 0; (n = std::fread(buffer.data(), 1, buffer.size(), pipe)) > 0;)
-    result.output.append(buffer.data(), n);
-  result.status = ::pclose(pipe);
-  return result;
-}
-
-inline bool python_has(const std::string& module) {
-  return std::system(("/usr/bin/python3 -c 'import " + module + "' >/dev/null 2>&1").c_str()) == 0;
 }
 
 }  // namespace fettle

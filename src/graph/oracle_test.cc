@@ -1,41 +1,30 @@
 // Ops against PyTorch in float64: values and gradients (tests/oracle/graph_ops.py).
-#include <sys/wait.h>
-
-#include <cstdlib>
-#include <filesystem>
-
 #include "base/json.h"
+#include "base/python_oracle.h"
+#include "base/scratch_folder.h"
 #include "graph/ops/gradient_check.h"
 
 namespace fettle {
 namespace {
 
-// Null where there is no PyTorch.
-Json run_oracle() {
-  const std::filesystem::path script = std::filesystem::path(FETTLE_SOURCE_DIR) / "tests/oracle/graph_ops.py";
-  const std::filesystem::path output = testing::TempDir() + "fettle_graph_ops.json";
-  const std::string command = "/usr/bin/python3 '" + script.string() + "' '" + output.string() + "'";
-  const int status = std::system(command.c_str());
-  if (WIFEXITED(status) && (WEXITSTATUS(status) == 77 || WEXITSTATUS(status) == 127)) return nullptr;
-  EXPECT_EQ(status, 0) << command;
-  Json cases = status == 0 ? read_json(output) : Json();
-  std::filesystem::remove(output);
-  return cases;
-}
+class Oracle {
+ public:
+  explicit Oracle(Json cases) : cases_(std::move(cases)) {}
 
-class Oracle : public testing::Test {
- protected:
-  static void SetUpTestSuite() { cases_ = run_oracle(); }
-  void SetUp() override {
-    if (cases_.is_null()) GTEST_SKIP() << "PyTorch is not installed";
-  }
+  void layer_norm();
+  void activation(const std::string& kind);
+  void cross_entropy(const std::string& which, double label_smoothing);
+  void distillation(int64_t temperature);
+  void attention();
 
+ private:
   ValueId input(const std::string& which, const std::string& name, const Shape& shape) {
     return test_.floats(name, cases_.at(which).at("inputs").at(name).get<std::vector<double>>(), shape);
   }
 
   // The result, and its gradients for the d_result that PyTorch was given.
   void expect_case(const std::string& which, ValueId result, const std::vector<ValueId>& wrt) {
+    SCOPED_TRACE(which);
     const Json& expected = cases_.at(which);
     expect_values(test_.evaluate(result), expected.at("result").get<std::vector<double>>(), 1e-12);
     const std::vector<ValueId> gradients =
@@ -68,51 +57,37 @@ class Oracle : public testing::Test {
   }
 
   TestGraph test_;
-  static inline Json cases_;
+  Json cases_;
 };
 
-TEST_F(Oracle, LayerNorm) {
+void Oracle::layer_norm() {
   const ValueId x = input("layer_norm", "x", {5, 8});
   const ValueId gamma = input("layer_norm", "gamma", {8});
   const ValueId beta = input("layer_norm", "beta", {8});
   expect_case("layer_norm", test_.graph.node("layer_norm", {x, gamma, beta}, {{"eps", 1e-5}}), {x, gamma, beta});
 }
 
-TEST_F(Oracle, Gelu) {
-  const ValueId x = input("gelu", "x", {40});
-  expect_case("gelu", test_.graph.node("activate", {x}, {{"kind", "gelu"}}), {x});
+void Oracle::activation(const std::string& kind) {
+  const ValueId x = input(kind, "x", {40});
+  expect_case(kind, test_.graph.node("activate", {x}, {{"kind", kind}}), {x});
 }
 
-TEST_F(Oracle, GeluTanh) {
-  const ValueId x = input("gelu_tanh", "x", {40});
-  expect_case("gelu_tanh", test_.graph.node("activate", {x}, {{"kind", "gelu_tanh"}}), {x});
-}
-
-TEST_F(Oracle, CrossEntropy) {
-  const ValueId x = input("cross_entropy", "x", {6, 5});
+void Oracle::cross_entropy(const std::string& which, double label_smoothing) {
+  const ValueId x = input(which, "x", {6, 5});
   const ValueId labels = test_.indices("labels", {0, 4, -100, 2, 2, -100});
-  expect_case("cross_entropy", test_.graph.node("softmax_cross_entropy", {x, labels}), {x});
+  expect_case(which, test_.graph.node("softmax_cross_entropy", {x, labels}, {{"label_smoothing", label_smoothing}}),
+              {x});
 }
 
-TEST_F(Oracle, CrossEntropyWithLabelSmoothing) {
-  const ValueId x = input("cross_entropy_smooth", "x", {6, 5});
-  const ValueId labels = test_.indices("labels", {0, 4, -100, 2, 2, -100});
-  expect_case("cross_entropy_smooth",
-              test_.graph.node("softmax_cross_entropy", {x, labels}, {{"label_smoothing", 0.1}}), {x});
+void Oracle::distillation(int64_t temperature) {
+  const std::string which = "distillation_" + std::to_string(temperature);
+  const ValueId student = input(which, "student", {6, 5});
+  const ValueId teacher = input(which, "teacher", {6, 5});
+  expect_case(which, test_.graph.node("distillation_loss", {student, teacher}, {{"temperature", temperature}}),
+              {student});
 }
 
-TEST_F(Oracle, DistillationLoss) {
-  for (const int64_t temperature : {1, 4}) {
-    test_ = TestGraph();
-    const std::string which = "distillation_" + std::to_string(temperature);
-    const ValueId student = input(which, "student", {6, 5});
-    const ValueId teacher = input(which, "teacher", {6, 5});
-    expect_case(which, test_.graph.node("distillation_loss", {student, teacher}, {{"temperature", temperature}}),
-                {student});
-  }
-}
-
-TEST_F(Oracle, Attention) {
+void Oracle::attention() {
   const ValueId q = input("attention", "q", {9, 8});
   const ValueId k = input("attention", "k", {9, 8});
   const ValueId v = input("attention", "v", {9, 8});
@@ -120,6 +95,24 @@ TEST_F(Oracle, Attention) {
   const Attributes attributes{
       {"n_heads", int64_t{2}}, {"head_dim", int64_t{4}}, {"scale", 0.5}, {"keep_probabilities", true}};
   expect_case("attention", test_.graph.node("attention", {q, k, v, offsets}, attributes), {q, k, v});
+}
+
+// One process computes all cases, so one test compares them all.
+TEST(GraphOracle, OpsAndGradientsAreThoseOfPyTorch) {
+  if (!python_has("torch")) GTEST_SKIP() << "python3-torch is not installed";
+  const ScratchFolder folder;
+  const std::string output = (folder / "cases.json").string();
+  const PythonResult run = run_oracle("graph_ops.py", "'" + output + "'");
+  ASSERT_EQ(run.status, 0) << run.output;
+  const Json cases = read_json(output);
+  Oracle(cases).layer_norm();
+  Oracle(cases).activation("gelu");
+  Oracle(cases).activation("gelu_tanh");
+  Oracle(cases).cross_entropy("cross_entropy", 0);
+  Oracle(cases).cross_entropy("cross_entropy_smooth", 0.1);
+  Oracle(cases).distillation(1);
+  Oracle(cases).distillation(4);
+  Oracle(cases).attention();
 }
 
 }  // namespace

@@ -90,14 +90,23 @@ inline Tensors dense_parameters(const Model& model) {
   return tensors;
 }
 
-// The model's training graph with its loss and the gradients of all parameters as outputs "loss" and "grad NAME".
-inline Graph training_graph(const ModelConfig& config, GraphOptions::Head head) {
-  Graph graph = build_graph(config, {.head = head, .training = true});
+// Cross entropy of the head's logits with "labels" or "masked_labels"; of the hidden states, the distance from
+// "target".
+inline ValueId add_loss(Graph& graph, GraphOptions::Head head) {
+  if (head == GraphOptions::Head::kHidden) {
+    const ValueId hidden = graph.outputs().front().second;
+    return graph.node("mean_squared_error", {hidden, graph.add_input("target", graph.type(hidden))});
+  }
   const bool is_classifier = head == GraphOptions::Head::kClassifier;
   const ValueId labels = graph.add_input(is_classifier ? "labels" : "masked_labels",
                                          {DType::kI32, {graph.symbol(is_classifier ? "batch" : "masked")}});
-  const ValueId loss =
-      graph.add_nodes("softmax_cross_entropy", {graph.find("logits"), labels}, {{"label_smoothing", 0.1}})[0];
+  return graph.add_nodes("softmax_cross_entropy", {graph.find("logits"), labels}, {{"label_smoothing", 0.1}})[0];
+}
+
+// The model's training graph with its loss and the gradients of all parameters as outputs "loss" and "grad NAME".
+inline Graph training_graph(const ModelConfig& config, GraphOptions::Head head) {
+  Graph graph = build_graph(config, {.head = head, .training = true});
+  const ValueId loss = add_loss(graph, head);
   const std::vector<ValueId> parameters = graph.parameters();
   const std::vector<ValueId> gradients = differentiate(graph, loss, parameters);
   graph.add_output("loss", loss);

@@ -1,12 +1,11 @@
 #include "train/optimizer.h"
 
 #include <gtest/gtest.h>
-#include <sys/wait.h>
 
 #include <cmath>
-#include <cstdlib>
 
 #include "base/json.h"
+#include "base/python_oracle.h"
 #include "base/scratch_folder.h"
 #include "kernels/dispatch.h"
 #include "train/schedule.h"
@@ -48,12 +47,11 @@ TrainOptions oracle_options() {
 const std::vector<std::string> kNames = {"matrix", "vector"};
 
 TEST(Optimizer, AgreesWithPyTorch) {
+  if (!python_has("torch")) GTEST_SKIP() << "python3-torch is not installed";
   ScratchFolder folder;
   const std::string output = (folder / "adamw.json").string();
-  const std::string script = std::string(FETTLE_SOURCE_DIR) + "/tests/oracle/adamw.py";
-  const int status = std::system(("/usr/bin/python3 '" + script + "' '" + output + "'").c_str());
-  if (WIFEXITED(status) && (WEXITSTATUS(status) == 77 || WEXITSTATUS(status) == 127)) GTEST_SKIP() << "no PyTorch";
-  ASSERT_EQ(status, 0);
+  const PythonResult oracle = run_oracle("adamw.py", "'" + output + "'");
+  ASSERT_EQ(oracle.status, 0) << oracle.output;
   const Json expected = read_json(output);
   const TrainOptions options = oracle_options();
   for (const KernelTable* table : supported_tables()) {

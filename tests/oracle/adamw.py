@@ -8,10 +8,7 @@ import json
 import math
 import sys
 
-try:
-    import torch
-except ImportError:
-    sys.exit(77)
+import torch
 
 
 def start(n, phase):

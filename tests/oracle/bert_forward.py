@@ -3,8 +3,7 @@
     bert_forward.py MODEL_FOLDER...
 
 Each folder has a batch.json beside the model's files, {"token_ids": [[…], …], "type_ids": [[…], …]}, and gets a
-logits.json, [[…], …]. The weights are read as a plain state_dict by the few lines below. Exit code 77 where there is no
-PyTorch.
+logits.json, [[…], …]. The weights are read as a plain state_dict by the few lines below.
 """
 
 import json
@@ -12,12 +11,9 @@ import math
 import struct
 import sys
 
-try:
-    import numpy
-    import torch
-    from torch.nn import functional as F
-except ImportError:
-    sys.exit(77)
+import numpy
+import torch
+from torch.nn import functional as F
 
 
 def read_state_dict(path):
