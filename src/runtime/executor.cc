@@ -112,7 +112,8 @@ Executor::Impl::Impl(const Graph& graph_in, const ParameterLookup& parameter, co
 }
 
 void Executor::Impl::find_sequences() {
-  sequences.pairs_symbol = graph.find_symbol(kPairsSymbol).symbol;
+  const auto pairs = std::ranges::find(graph.symbols(), kPairsSymbol);
+  if (pairs != graph.symbols().end()) sequences.pairs_symbol = static_cast<int32_t>(pairs - graph.symbols().begin());
   for (const Node& node : graph.nodes()) {
     const std::string_view op = node.op->name();
     const bool is_packed = op == "attention_packed";

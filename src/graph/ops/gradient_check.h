@@ -1,4 +1,5 @@
-// For tests: small graphs in f64, evaluated by the references and compared with central differences.
+// For tests: small graphs, in f64 unless said otherwise, evaluated by the references and compared with central
+// differences.
 #pragma once
 
 #include <fettle/error.h>
@@ -25,7 +26,8 @@ inline Tensor tensor_f64(const std::vector<double>& values, Shape shape) {
 }
 
 inline std::vector<double> values_f64(const Tensor& tensor) {
-  return {tensor.data<double>(), tensor.data<double>() + tensor.size()};
+  const Tensor wide = tensor.to(DType::kF64);
+  return {wide.data<double>(), wide.data<double>() + wide.size()};
 }
 
 inline TensorType constant_type(DType dtype, const Shape& shape) {
@@ -37,11 +39,20 @@ inline TensorType constant_type(DType dtype, const Shape& shape) {
 // A graph whose inputs have values.
 class TestGraph {
  public:
-  explicit TestGraph(uint64_t seed = 1) : random_(seed) {}
+  explicit TestGraph(uint64_t seed = 1, DType dtype = DType::kF64) : random_(seed), dtype_(dtype) {}
 
   ValueId floats(const std::string& name, const std::vector<double>& values, const Shape& shape) {
-    tensors[name] = tensor_f64(values, shape);
-    return graph.add_input(name, constant_type(DType::kF64, shape));
+    tensors[name] = tensor_f64(values, shape).to(dtype_);
+    return graph.add_input(name, constant_type(dtype_, shape));
+  }
+
+  // Random numbers that a model would have as a parameter, which is always f32; in f64 an input.
+  ValueId weight(const std::string& name, const Shape& shape) {
+    if (dtype_ == DType::kF64) return random(name, shape);
+    TestGraph other(random_.next_u32(), dtype_);
+    other.random(name, shape);
+    tensors[name] = other.tensors.at(name);
+    return graph.add_parameter(name, shape);
   }
 
   // Standard normal times `spread`.
@@ -75,6 +86,7 @@ class TestGraph {
 
  private:
   Philox random_;
+  DType dtype_;
 };
 
 // Compares the gradient of `loss` with respect to every input in `wrt` with central differences of the references.

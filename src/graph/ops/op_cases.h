@@ -1,0 +1,229 @@
+// For tests: every op in a small graph of its own, so that gradients and kernels of all are tested, and a new op
+// without a case here fails.
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "graph/ops/gradient_check.h"
+
+namespace fettle {
+
+struct OpCase {
+  std::string name;  // the op's, and what is special about the case
+  std::vector<ValueId> outputs;
+  std::vector<ValueId> wrt;  // what the first output is differentiated by; empty where the op has no gradient
+
+  std::string_view op() const { return std::string_view(name).substr(0, name.find(' ')); }
+};
+
+// Builds the cases, each in a graph of its own. Matrices are [rows, width]; rows and width are even, 4 or more.
+class OpCases {
+ public:
+  struct Built {
+    OpCase item;
+    TestGraph test;
+  };
+
+  OpCases(DType dtype, int64_t rows, int64_t width) : dtype_(dtype), rows_(rows), width_(width) {
+    add_elementwise();
+    add_products();
+    add_rows();
+    add_norms_and_softmax();
+    add_losses();
+    add_attention();
+  }
+  const std::vector<Built>& all() const& { return built_; }
+
+ private:
+  using Ids = std::vector<ValueId>;
+
+  TestGraph& begin() { return built_.emplace_back(Built{{}, TestGraph(built_.size() + 1, dtype_)}).test; }
+  void end(std::string name, Ids outputs, Ids wrt = {}) {
+    built_.back().item = {std::move(name), std::move(outputs), std::move(wrt)};
+  }
+  ValueId matrix(const std::string& name) { return built_.back().test.random(name, {rows_, width_}); }
+  // A node of the case's op on the given inputs.
+  void op(const std::string& name, Ids inputs, const Attributes& attributes, Ids wrt = {}) {
+    const std::string op_name = name.substr(0, name.find(' '));
+    Ids outputs = built_.back().test.graph.add_nodes(op_name, std::move(inputs), attributes);
+    end(name, std::move(outputs), std::move(wrt));
+  }
+
+  void add_elementwise() {
+    for (const char* kind : {"relu", "tanh", "gelu", "gelu_tanh"}) {
+      begin();
+      const ValueId x = matrix("x");
+      op(std::string("activate ") + kind, {x}, {{"kind", kind}}, {x});
+      begin();
+      op(std::string("activate_grad ") + kind, {matrix("x"), matrix("d_y")}, {{"kind", kind}});
+    }
+    begin();
+    const ValueId a = matrix("a");
+    const ValueId b = matrix("b");
+    op("add", {a, b}, {}, {a, b});
+    begin();
+    const ValueId x = matrix("x");
+    op("scale", {x}, {{"factor", -1.5}}, {x});
+    begin();
+    const ValueId dropped = matrix("x");
+    op("dropout", {dropped}, {{"p", 0.4}, {"stream", int64_t{9}}}, {dropped});
+  }
+
+  void add_products() {
+    for (const bool transpose_a : {false, true}) {
+      for (const bool transpose_b : {false, true}) {
+        TestGraph& test = begin();
+        const Shape shape_a{transpose_a ? width_ : rows_, transpose_a ? rows_ : width_};
+        const Shape shape_b{transpose_b ? rows_ + 2 : width_, transpose_b ? width_ : rows_ + 2};
+        const ValueId a = test.random("a", shape_a);
+        const ValueId b = test.random("b", shape_b);
+        op(std::string("matmul") + (transpose_a ? " of A transposed" : "") + (transpose_b ? " by B transposed" : ""),
+           {a, b}, {{"transpose_a", transpose_a}, {"transpose_b", transpose_b}}, {a, b});
+      }
+    }
+    for (const char* activation : {"none", "gelu"}) {
+      TestGraph& test = begin();
+      const ValueId x = matrix("x");
+      const ValueId weight = test.weight("weight", {rows_ + 2, width_});
+      const ValueId bias = test.weight("bias", {rows_ + 2});
+      const bool fused = std::string_view(activation) != "none";
+      op(std::string("linear with activation ") + activation, {x, weight, bias}, {{"activation", activation}},
+         fused ? Ids{} : Ids{x, weight, bias});
+    }
+    TestGraph& test = begin();
+    Ids inputs{matrix("x")};
+    for (const char* part : {"q", "k", "v"}) {
+      inputs.push_back(test.weight(std::string(part) + ".weight", {width_ + 2, width_}));
+      inputs.push_back(test.weight(std::string(part) + ".bias", {width_ + 2}));
+    }
+    op("linear_qkv", inputs, {});
+  }
+
+  void add_rows() {
+    std::vector<int32_t> ids;
+    for (int64_t i = 0; i < rows_; ++i) ids.push_back(static_cast<int32_t>(i * i % 5));
+    {
+      TestGraph& test = begin();
+      const ValueId table = test.weight("table", {7, width_});
+      op("gather_rows", {table, test.indices("ids", ids)}, {}, {table});
+    }
+    {
+      TestGraph& test = begin();
+      const ValueId d_y = matrix("d_y");
+      const ValueId table = test.weight("table", {7, width_});
+      op("scatter_rows", {test.indices("ids", ids), d_y, table}, {}, {d_y});
+    }
+    begin();
+    op("sum_rows", {matrix("x")}, {});
+  }
+
+  void add_norms_and_softmax() {
+    {
+      TestGraph& test = begin();
+      const ValueId x = matrix("x");
+      const ValueId gamma = test.weight("gamma", {width_});
+      const ValueId beta = test.weight("beta", {width_});
+      op("layer_norm", {x, gamma, beta}, {{"eps", 1e-5}}, {x, gamma, beta});
+    }
+    {
+      TestGraph& test = begin();
+      const ValueId x = matrix("x");
+      const Ids inputs{x, test.weight("gamma", {width_}), test.weight("beta", {width_}), matrix("residual")};
+      op("layer_norm with a residual", inputs, {{"eps", 1e-5}});
+    }
+    {
+      TestGraph& test = begin();
+      const ValueId x = matrix("x");
+      const ValueId gamma = test.weight("gamma", {width_});
+      const Ids norm = test.graph.add_nodes("layer_norm", {x, gamma, test.weight("beta", {width_})}, {{"eps", 1e-5}});
+      op("layer_norm_grad", {x, matrix("d_y"), gamma, norm[1], norm[2]}, {});
+    }
+    begin();
+    op("softmax", {matrix("x")}, {});
+    begin();
+    op("log_softmax", {matrix("x")}, {});
+  }
+
+  ValueId labels() {
+    std::vector<int32_t> values;
+    for (int64_t i = 0; i < rows_; ++i) values.push_back(i == 1 ? -1 : static_cast<int32_t>(3 * i % width_));
+    return built_.back().test.indices("labels", values);
+  }
+
+  void add_losses() {
+    const Attributes smoothing{{"label_smoothing", 0.1}};
+    const Attributes temperature{{"temperature", 3.0}};
+    {
+      begin();
+      const ValueId logits = matrix("logits");
+      op("softmax_cross_entropy", {logits, labels()}, smoothing, {logits});
+    }
+    {
+      TestGraph& test = begin();
+      const ValueId logits = test.graph.node("log_softmax", {matrix("logits")});
+      op("softmax_cross_entropy_grad", {logits, labels(), test.random("d", {1})}, smoothing);
+    }
+    {
+      begin();
+      const ValueId student = matrix("student");
+      op("distillation_loss", {student, matrix("teacher")}, temperature, {student});
+    }
+    {
+      TestGraph& test = begin();
+      const ValueId student = matrix("student");
+      op("distillation_loss_grad", {student, matrix("teacher"), test.random("d", {1})}, temperature);
+    }
+    {
+      begin();
+      const ValueId a = matrix("a");
+      const ValueId b = matrix("b");
+      op("mean_squared_error", {a, b}, {}, {a, b});
+    }
+    TestGraph& test = begin();
+    const ValueId a = matrix("a");
+    op("mean_squared_error_grad", {a, matrix("b"), test.random("d", {1})}, {});
+  }
+
+  // Sequences of one token, none, and the rest.
+  ValueId offsets() { return built_.back().test.indices("offsets", {0, 1, 1, static_cast<int32_t>(rows_)}); }
+
+  Attributes attention_attributes(double dropout) const {
+    return {{"n_heads", int64_t{2}},
+            {"head_dim", width_ / 2},
+            {"scale", 0.7},
+            {"dropout", dropout},
+            {"stream", int64_t{11}}};
+  }
+
+  void add_attention() {
+    for (const double dropout : {0.0, 0.3}) {
+      begin();
+      const Ids inputs{matrix("q"), matrix("k"), matrix("v"), offsets()};
+      Attributes attributes = attention_attributes(dropout);
+      attributes.set("keep_probabilities", true);
+      op(dropout == 0 ? "attention" : "attention with dropout", inputs, attributes, {inputs[0], inputs[1], inputs[2]});
+    }
+    {
+      TestGraph& test = begin();
+      const Ids inputs{matrix("q"), matrix("k"), matrix("v"), offsets()};
+      Attributes attributes = attention_attributes(0.3);
+      attributes.set("keep_probabilities", true);
+      const Ids attention = test.graph.add_nodes("attention", inputs, attributes);
+      op("attention_grad", {inputs[0], inputs[1], inputs[2], inputs[3], attention[1], matrix("d_out")},
+         attention_attributes(0.3));
+    }
+    TestGraph& test = begin();
+    const ValueId qkv = test.random("qkv", {rows_, 3 * width_});
+    const Attributes attributes{{"n_heads", int64_t{2}}, {"head_dim", width_ / 2}, {"scale", 0.7}};
+    op("attention_packed", {qkv, offsets()}, attributes);
+  }
+
+  DType dtype_;
+  int64_t rows_;
+  int64_t width_;
+  std::vector<Built> built_;
+};
+
+}  // namespace fettle
