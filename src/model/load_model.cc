@@ -1,6 +1,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cstring>
 #include <set>
 
 #include "base/error.h"
@@ -38,9 +39,12 @@ class Loader {
         reader_(store, std::string(architecture_keys(model.config.architecture).parameter_prefix), where_) {}
 
   void load() {
-    const bool new_labels =
+    const bool other_labels =
         options_.allow_new_head && !options_.labels.empty() && options_.labels != model_.config.labels;
-    if (new_labels) set_labels();
+    // The same labels in another order, as a data set lists them, are no reason to forget what the head has learnt.
+    const bool new_labels = other_labels && !std::ranges::is_permutation(options_.labels, model_.config.labels);
+    if (other_labels && !new_labels) old_labels_ = model_.config.labels;
+    if (other_labels) set_labels();
     const NamedShapes encoder = parameter_shapes(model_.config, {.head = Head::kHidden});
     for (const auto& [name, shape] : encoder) require(name, shape);
     if (model_.config.labels.empty()) {
@@ -79,6 +83,7 @@ class Loader {
       }
       auto value = reader_.read(name, shape);
       if (value) {
+        if (!old_labels_.empty() && name.starts_with("classifier.")) *value = in_new_order(*value);
         model_.parameters.set(name, std::move(*value));
       } else if (options_.allow_new_head) {
         initialize(name, shape);
@@ -87,6 +92,18 @@ class Loader {
                   "fine-tune it first: fettle train");
       }
     }
+  }
+
+  // Row i becomes that of the i-th label.
+  EncodedTensor in_new_order(const EncodedTensor& value) const {
+    const Tensor old = value.decode();
+    Tensor rows = old.clone();
+    for (size_t i = 0; i < old_labels_.size(); ++i) {
+      const auto from = std::ranges::find(old_labels_, model_.config.labels[i]) - old_labels_.begin();
+      Tensor row = rows.rows(static_cast<int64_t>(i), static_cast<int64_t>(i) + 1);
+      std::memcpy(row.raw_mutable(), old.rows(from, from + 1).raw(), static_cast<size_t>(row.size_bytes()));
+    }
+    return EncodedTensor::dense(rows);
   }
 
   // What pre-training leaves beside the encoder, each only as a whole: the pooler (or its like) and the masked-word
@@ -127,6 +144,7 @@ class Loader {
   std::string where_;
   ParameterReader reader_;
   std::string new_names_;
+  std::vector<std::string> old_labels_;  // when they are to stand in another order
 };
 
 }  // namespace

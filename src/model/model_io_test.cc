@@ -229,6 +229,14 @@ TEST(ModelIo, ANewHeadIsMadeOnlyWhenAllowed) {
                "pooler");
   // The same labels keep it.
   expect_equal(load_model(scratch / "c", {.allow_new_head = true, .labels = {"x", "y", "z"}, .seed = 99}), first);
+  // In another order they take their rows with them.
+  const Model turned = load_model(scratch / "c", {.allow_new_head = true, .labels = {"z", "x", "y"}, .seed = 99});
+  EXPECT_EQ(turned.config.labels, (std::vector<std::string>{"z", "x", "y"}));
+  const Tensor before = first.parameters.get("classifier.weight").decode();
+  const Tensor after = turned.parameters.get("classifier.weight").decode();
+  for (const auto& [from, to] : {std::pair{2, 0}, {0, 1}, {1, 2}}) {
+    EXPECT_EQ(0, std::memcmp(before.rows(from, from + 1).raw(), after.rows(to, to + 1).raw(), 64 * sizeof(float)));
+  }
 
   change_weights(scratch / "c", [](std::vector<NamedTensor>& tensors) {
     std::erase_if(tensors, [](const NamedTensor& tensor) { return tensor.name == "classifier.bias"; });
