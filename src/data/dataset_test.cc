@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <fstream>
 
 #include "base/error.h"
@@ -186,10 +187,39 @@ TEST(Clinc150, MatchesItsPublishedNumbers) {
   EXPECT_EQ(test.examples[0].label, 61);
   EXPECT_EQ(test.examples[42].text, "transfer $100 from my checking to saving account");
   EXPECT_EQ(test.examples[42].label, 133);
-  for (const char* variant : {"data_full.json", "data_small.json", "data_imbalanced.json"}) {
-    const Dataset data = load_dataset((folder / variant).string() + "#train");
-    EXPECT_EQ(data.labels.size(), 150u) << variant;
-    EXPECT_EQ(data.oos_label, -1);
+}
+
+// Sizes of the splits in scope and out of scope, and the three orders of labels.
+TEST(Clinc150, EveryVariantLoads) {
+  const std::filesystem::path folder = FETTLE_SOURCE_DIR "/../shared/data/datasets/clinc150";
+  if (!std::filesystem::exists(folder)) GTEST_SKIP() << "no shared data";
+  const struct {
+    const char* file;
+    size_t n_train;
+    size_t n_oos_train;
+  } variants[] = {{"data_full.json", 15000, 100},
+                  {"data_small.json", 7500, 100},
+                  {"data_imbalanced.json", 10525, 100},
+                  {"data_oos_plus.json", 15000, 250}};
+  for (const auto& variant : variants) {
+    SCOPED_TRACE(variant.file);
+    const std::string file = (folder / variant.file).string();
+    const Dataset train = load_dataset(file + "#train");
+    EXPECT_EQ(train.examples.size(), variant.n_train);
+    EXPECT_EQ(train.labels.size(), 150u);
+    EXPECT_EQ(train.oos_label, -1);
+    EXPECT_TRUE(std::is_sorted(train.labels.begin(), train.labels.end()));
+    const Dataset open = load_dataset(file + "#train", {.include_oos = true, .label_order = LabelOrder::kFirstSeen});
+    EXPECT_EQ(open.examples.size(), variant.n_train + variant.n_oos_train);
+    EXPECT_EQ(open.labels.size(), 151u);
+    EXPECT_EQ(open.oos_label, 150) << "the out-of-scope examples come last";
+    EXPECT_EQ(open.examples[0].label, 0);
+    DataOptions options{.include_oos = true, .label_order = LabelOrder::kHuggingFace};
+    EXPECT_EQ(load_dataset(file + "#val", options).examples.size(), 3100u);
+    const Dataset test = load_dataset(file + "#test", options);
+    EXPECT_EQ(test.examples.size(), 5500u);
+    EXPECT_EQ(std::count_if(test.examples.begin(), test.examples.end(), [](const Example& e) { return e.label == 42; }),
+              1000);
   }
 }
 
