@@ -1,23 +1,46 @@
 #include "compress/manifest.h"
 
-#include "base/file.h"
+#include <algorithm>
+
 #include "base/sha256.h"
+#include "format/tensor_store.h"
 
 namespace fettle {
 
-void record_step(Model& model, std::string_view verb, const Json& options, uint64_t seed, const Model* parent) {
+namespace {
+
+Json& list_of(Model& model, const char* key) {
   if (!model.manifest.is_object()) model.manifest = Json::object();
-  Json step{{"verb", std::string(verb)}, {"options", options}, {"seed", seed}};
-  model.manifest["steps"].push_back(std::move(step));
-  const std::filesystem::path source = parent != nullptr ? parent->source : model.source;
-  const std::filesystem::path weights = source / "model.safetensors";
-  if (source.empty() || !std::filesystem::is_regular_file(weights)) return;
-  Json entry{{"name", source.filename().string()}, {"sha256", sha256_file(weights)}};
-  Json& parents = model.manifest["parents"];
-  for (const Json& known : parents) {
-    if (known == entry) return;
+  Json& list = model.manifest[key];
+  if (!list.is_array()) list = Json::array();
+  return list;
+}
+
+}  // namespace
+
+void record_step(Model& model, std::string_view verb, const Json& options, uint64_t seed) {
+  list_of(model, "steps").push_back(Json{{"verb", std::string(verb)}, {"options", options}, {"seed", seed}});
+  record_parent(model, model.source);
+}
+
+void amend_step(Model& model, const Json& options) {
+  Json& steps = list_of(model, "steps");
+  if (steps.empty()) steps.push_back(Json::object());
+  for (const auto& [key, value] : options.items()) steps.back()["options"][key] = value;
+}
+
+void record_parent(Model& model, const std::filesystem::path& folder) {
+  if (folder.empty()) return;
+  std::filesystem::path path = std::filesystem::absolute(folder).lexically_normal();
+  if (!path.has_filename()) path = path.parent_path();
+  const TensorStore store = TensorStore::open(path);
+  Json& parents = list_of(model, "parents");
+  for (const std::filesystem::path& file : store.files()) {
+    std::string name = path.filename().string();
+    if (store.files().size() > 1) name += "/" + file.filename().string();
+    Json entry{{"name", std::move(name)}, {"sha256", sha256_file(file)}};
+    if (std::find(parents.begin(), parents.end(), entry) == parents.end()) parents.push_back(std::move(entry));
   }
-  parents.push_back(std::move(entry));
 }
 
 void record_measurements(Model& model, const Json& measurements) {
