@@ -51,7 +51,7 @@ struct EncodeOptions {
 // Immutable, shareable between threads. Invalid UTF-8 in texts is read as U+FFFD, one per maximal ill-formed part.
 class Tokenizer {
  public:
-  // Reads tokenizer.json, else vocab.txt, with tokenizer_config.json and special_tokens_map.json beside it if there.
+  // Reads tokenizer.json, else vocab.txt and added tokens beside it; tokenizer_config.json, special_tokens_map.json.
   // Errors: kIo when neither exists, kBadInput when malformed. Duplicate lines of a vocab.txt: the last id wins, as in
   // Hugging Face; the earlier ids stay unused.
   static std::shared_ptr<const Tokenizer> load(const std::filesystem::path& folder);

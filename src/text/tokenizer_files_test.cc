@@ -102,6 +102,37 @@ TEST(TokenizerFiles, ConfigNamesSpecialTokensAndLengths) {
   EXPECT_EQ(ids, (std::vector<int32_t>{2, 5, 1, 3}));
 }
 
+// A folder saved without tokenizer.json names added tokens in two other files.
+TEST(TokenizerFiles, AddedTokensBesideAVocabTxt) {
+  TemporaryFolder folder, again;
+  write_file(folder.path() / "vocab.txt", "[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\nhello\nnew\n##er\n");
+  write_file(folder.path() / "tokenizer_config.json",
+             R"({"added_tokens_decoder": {"0": {"content": "[PAD]", "special": true},
+                                          "8": {"content": "New York", "special": false, "normalized": false}}})");
+  write_file(folder.path() / "added_tokens.json", R"({"New York": 8, "hellos": 9})");
+  const auto tokenizer = Tokenizer::load(folder.path());
+  EXPECT_EQ(tokenizer->vocab_size(), 10);
+  EXPECT_TRUE(tokenizer->is_special(0));
+  EXPECT_FALSE(tokenizer->is_special(8));
+  tokenizer->save(again.path());
+  fs::remove(again.path() / "vocab.txt");
+  for (const auto& loaded : {tokenizer, Tokenizer::load(again.path())}) {
+    std::vector<int32_t> ids;
+    loaded->encode("hello New York new york HELLOS newer", 0, ids);
+    EXPECT_EQ(ids, (std::vector<int32_t>{2, 5, 8, 6, 1, 9, 6, 7, 3}));
+  }
+  for (const char* bad :
+       {R"({"x": -1})", R"({"": 8})", R"({"x": "8"})", "[]", R"({"hello": 8})", R"({"x": 4000000})"}) {
+    write_file(folder.path() / "added_tokens.json", bad);
+    EXPECT_THROW(Tokenizer::load(folder.path()), Error) << bad;
+  }
+  fs::remove(folder.path() / "added_tokens.json");
+  for (const char* bad : {R"({"x": {"content": "a"}})", R"({"8": 1})", R"({"8": {}})", R"({"-1": {"content": "a"}})"}) {
+    write_file(folder.path() / "tokenizer_config.json", std::string(R"({"added_tokens_decoder": )") + bad + "}");
+    EXPECT_THROW(Tokenizer::load(folder.path()), Error) << bad;
+  }
+}
+
 TEST(TokenizerFiles, VocabTxtQuirks) {
   TemporaryFolder folder;
   write_file(folder.path() / "vocab.txt", "\xef\xbb\xbf[PAD]\r\n[UNK]\r\n[CLS]\r\n[SEP]\r\nhello\r\n\r\nhello\r\n");

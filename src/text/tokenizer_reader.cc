@@ -1,6 +1,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <charconv>
 #include <utility>
 
 #include "base/error.h"
@@ -73,24 +74,66 @@ void read_model(const Json& model, std::string_view vocab, TokenizerSpec& spec) 
   spec.pieces = parse_vocab_object(vocab, spec.where);
 }
 
+AddedToken checked(AddedToken token, const std::string& where) {
+  if (token.content.empty()) bad_input(where, fmt::format("added token {} is empty", token.id));
+  if (token.content.size() > kMaxAddedTokenBytes) {
+    bad_input(where, fmt::format("added token {} is longer than {} bytes", token.id, kMaxAddedTokenBytes));
+  }
+  return token;
+}
+
+AddedToken read_added_token(const Json& item, int64_t id, const std::string& where) {
+  AddedToken token;
+  token.content = json_string(item, "content", where);
+  token.id = static_cast<int32_t>(id);
+  token.special = json_bool_or(item, "special", false, where);
+  token.single_word = json_bool_or(item, "single_word", false, where);
+  token.lstrip = json_bool_or(item, "lstrip", false, where);
+  token.rstrip = json_bool_or(item, "rstrip", false, where);
+  token.normalized = json_bool_or(item, "normalized", !token.special, where);
+  return checked(std::move(token), where);
+}
+
 void read_added_tokens(const Json& list, TokenizerSpec& spec) {
   if (list.is_null()) return;
   if (!list.is_array()) bad_input(spec.where, "\"added_tokens\" is not an array");
   for (const Json& item : list) {
     if (!item.is_object()) bad_input(spec.where, "an added token is not an object");
-    AddedToken token;
-    token.content = json_string(item, "content", spec.where);
-    token.id = static_cast<int32_t>(json_int(item, "id", 0, kMaxVocabulary - 1, spec.where));
-    token.special = json_bool_or(item, "special", false, spec.where);
-    token.single_word = json_bool_or(item, "single_word", false, spec.where);
-    token.lstrip = json_bool_or(item, "lstrip", false, spec.where);
-    token.rstrip = json_bool_or(item, "rstrip", false, spec.where);
-    token.normalized = json_bool_or(item, "normalized", !token.special, spec.where);
-    if (token.content.empty()) bad_input(spec.where, fmt::format("added token {} is empty", token.id));
-    if (token.content.size() > kMaxAddedTokenBytes) {
-      bad_input(spec.where, fmt::format("added token {} is longer than {} bytes", token.id, kMaxAddedTokenBytes));
+    const int64_t id = json_int(item, "id", 0, kMaxVocabulary - 1, spec.where);
+    spec.added.push_back(read_added_token(item, id, spec.where));
+  }
+}
+
+void add_once(AddedToken token, std::vector<AddedToken>& added) {
+  const auto is_same = [&](const AddedToken& other) { return other.id == token.id && other.content == token.content; };
+  if (std::none_of(added.begin(), added.end(), is_same)) added.push_back(std::move(token));
+}
+
+// tokenizer_config.json's {"added_tokens_decoder": {"30522": {"content": …}}}, which counts where the vocabulary is a
+// vocab.txt.
+void read_added_decoder(const Json& decoder, TokenizerSpec& spec, const std::string& where) {
+  if (decoder.is_null()) return;
+  if (!decoder.is_object()) bad_input(where, "\"added_tokens_decoder\" is not an object");
+  for (const auto& [key, item] : decoder.items()) {
+    int64_t id = -1;
+    const auto [end, error] = std::from_chars(key.data(), key.data() + key.size(), id);
+    if (error != std::errc() || end != key.data() + key.size() || id < 0 || id >= kMaxVocabulary) {
+      bad_input(where, fmt::format("\"{}\" is not the id of an added token", printable(key)));
     }
-    spec.added.push_back(std::move(token));
+    if (!item.is_object()) bad_input(where, fmt::format("added token {} is not an object", id));
+    add_once(read_added_token(item, id, where), spec.added);
+  }
+}
+
+// added_tokens.json, {"content": id}, of older folders. What the other files know already stays as they say.
+void read_added_ids(const Json& ids, TokenizerSpec& spec, const std::string& where) {
+  if (!ids.is_object()) bad_input(where, "not a JSON object");
+  for (const auto& [content, value] : ids.items()) {
+    if (!value.is_number_integer() || value < 0 || value >= kMaxVocabulary) {
+      bad_input(where, fmt::format("the id of \"{}\" is not an integer in range", printable(content)));
+    }
+    const AddedToken token{.content = content, .id = value.get<int32_t>(), .normalized = true};
+    add_once(checked(token, where), spec.added);
   }
 }
 
@@ -314,6 +357,7 @@ TokenizerSpec parse_tokenizer_json(std::string text, const std::string& where) {
 TokenizerSpec read_tokenizer_folder(const fs::path& folder) {
   const fs::path json_path = folder / "tokenizer.json", vocab_path = folder / "vocab.txt";
   const fs::path config_path = folder / "tokenizer_config.json", map_path = folder / "special_tokens_map.json";
+  const fs::path added_path = folder / "added_tokens.json";
   const bool has_json = fs::exists(json_path);
   if (!has_json && !fs::exists(vocab_path)) {
     io_error(folder.string(), "neither tokenizer.json nor vocab.txt is there");
@@ -338,6 +382,10 @@ TokenizerSpec read_tokenizer_folder(const fs::path& folder) {
     read_wordpiece_config(config, options, config_path.string());
     spec = spec_from_pieces(std::move(pieces), std::move(options), vocab_path.string());
     read_config(config, spec, config_path.string());
+    read_added_decoder(member(config, "added_tokens_decoder"), spec, config_path.string());
+    const std::string added_text = read_if_there(added_path);
+    if (!added_text.empty()) read_added_ids(parse_json(added_text, added_path.string()), spec, added_path.string());
+    std::sort(spec.added.begin(), spec.added.end(), [](const auto& a, const auto& b) { return a.id < b.id; });
   }
   spec.tokenizer_config = std::move(config_text);
   spec.special_tokens_map = std::move(map_text);
