@@ -7,6 +7,7 @@
 #include <numeric>
 #include <optional>
 
+#include "model/layer_names.h"
 #include "train/student_rule.h"
 #include "train/trainer.h"
 
@@ -35,29 +36,6 @@ Projection principal_directions(const Matrix& embeddings, int64_t width) {
   const double kept = solver.eigenvalues().tail(width).sum();
   projection.kept_energy = all > 0 ? static_cast<float>(kept / all) : 1.0f;
   return projection;
-}
-
-struct LayerNames {
-  std::string query, key, value, attention_output, attention_norm, intermediate, output, output_norm;
-};
-
-LayerNames layer_names(Architecture architecture, int64_t layer) {
-  const std::string index = std::to_string(layer) + ".";
-  if (architecture == Architecture::kDistilBert) {
-    const std::string prefix = "distilbert.transformer.layer." + index;
-    return {prefix + "attention.q_lin",   prefix + "attention.k_lin",  prefix + "attention.v_lin",
-            prefix + "attention.out_lin", prefix + "sa_layer_norm",    prefix + "ffn.lin1",
-            prefix + "ffn.lin2",          prefix + "output_layer_norm"};
-  }
-  const std::string prefix = "bert.encoder.layer." + index;
-  return {prefix + "attention.self.query",
-          prefix + "attention.self.key",
-          prefix + "attention.self.value",
-          prefix + "attention.output.dense",
-          prefix + "attention.output.LayerNorm",
-          prefix + "intermediate.dense",
-          prefix + "output.dense",
-          prefix + "output.LayerNorm"};
 }
 
 // The `count` largest, in rising order of index.
@@ -159,7 +137,7 @@ class StudentBuilder {
   }
 
   // Heads whose values reach the output most: the norm of value rows times that of output columns.
-  Indices choose_heads(const LayerNames& names, const LayerConfig& width, int64_t count) const {
+  Indices choose_heads(const EncoderLayerNames& names, const LayerConfig& width, int64_t count) const {
     const Matrix value = matrix(names.value + ".weight");
     const Matrix output = matrix(names.attention_output + ".weight");
     Eigen::VectorXf scores(width.n_heads);
@@ -169,7 +147,7 @@ class StudentBuilder {
     }
     return largest(scores, count);
   }
-  Indices choose_neurons(const LayerNames& names, int64_t count) const {
+  Indices choose_neurons(const EncoderLayerNames& names, int64_t count) const {
     const Eigen::VectorXf in = matrix(names.intermediate + ".weight").rowwise().norm();
     const Eigen::VectorXf out = matrix(names.output + ".weight").colwise().norm().transpose();
     return largest(in.cwiseProduct(out), count);
@@ -186,8 +164,8 @@ class StudentBuilder {
 
   void add_layer(int64_t index) {
     const int64_t source = rule_.layers[index];
-    const LayerNames from = layer_names(teacher_.config.architecture, source);
-    const LayerNames to = layer_names(teacher_.config.architecture, index);
+    const EncoderLayerNames from = encoder_layer_names(teacher_.config.architecture, source);
+    const EncoderLayerNames to = encoder_layer_names(teacher_.config.architecture, index);
     const LayerConfig& width = teacher_.config.layers[source];
     const Indices heads = rows_of_heads(choose_heads(from, width, rule_.heads[index]), width.head_dim);
     const Indices neurons = choose_neurons(from, rule_.intermediate[index]);

@@ -6,18 +6,6 @@ namespace {
 
 const std::string kWordEmbeddings = "bert.embeddings.word_embeddings";
 
-EncoderLayerNames layer_names(size_t i) {
-  return {.prefix = "bert.encoder.layer." + std::to_string(i) + ".",
-          .query = "attention.self.query",
-          .key = "attention.self.key",
-          .value = "attention.self.value",
-          .attention_output = "attention.output.dense",
-          .attention_norm = "attention.output.LayerNorm",
-          .intermediate = "intermediate.dense",
-          .output = "output.dense",
-          .output_norm = "output.LayerNorm"};
-}
-
 ValueId hidden_states(EncoderBuilder& builder) {
   const ModelConfig& config = builder.config();
   ValueId x = builder.embed(kWordEmbeddings, config.vocab_size, builder.input("token_ids", "tokens"));
@@ -29,8 +17,7 @@ ValueId hidden_states(EncoderBuilder& builder) {
   x = builder.add(x, positions, "bert.embeddings.positions");
   x = builder.layer_norm(x, "bert.embeddings.LayerNorm");
   x = builder.dropout(x, config.hidden_dropout, "bert.embeddings.dropout");
-  for (size_t i = 0; i < config.layers.size(); ++i) x = builder.encoder_layer(x, config.layers[i], layer_names(i));
-  return x;
+  return builder.encoder_layers(x);
 }
 
 ValueId classifier(EncoderBuilder& builder, ValueId hidden) {

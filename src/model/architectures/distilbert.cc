@@ -6,18 +6,6 @@ namespace {
 
 const std::string kWordEmbeddings = "distilbert.embeddings.word_embeddings";
 
-EncoderLayerNames layer_names(size_t i) {
-  return {.prefix = "distilbert.transformer.layer." + std::to_string(i) + ".",
-          .query = "attention.q_lin",
-          .key = "attention.k_lin",
-          .value = "attention.v_lin",
-          .attention_output = "attention.out_lin",
-          .attention_norm = "sa_layer_norm",
-          .intermediate = "ffn.lin1",
-          .output = "ffn.lin2",
-          .output_norm = "output_layer_norm"};
-}
-
 ValueId hidden_states(EncoderBuilder& builder) {
   const ModelConfig& config = builder.config();
   ValueId x = builder.embed(kWordEmbeddings, config.vocab_size, builder.input("token_ids", "tokens"));
@@ -26,8 +14,7 @@ ValueId hidden_states(EncoderBuilder& builder) {
   x = builder.add(x, positions, "distilbert.embeddings.positions");
   x = builder.layer_norm(x, "distilbert.embeddings.LayerNorm");
   x = builder.dropout(x, config.hidden_dropout, "distilbert.embeddings.dropout");
-  for (size_t i = 0; i < config.layers.size(); ++i) x = builder.encoder_layer(x, config.layers[i], layer_names(i));
-  return x;
+  return builder.encoder_layers(x);
 }
 
 ValueId classifier(EncoderBuilder& builder, ValueId hidden) {

@@ -56,9 +56,9 @@ ValueId EncoderBuilder::select(ValueId x, ValueId rows, const std::string& name)
 
 ValueId EncoderBuilder::attention(ValueId x, const LayerConfig& layer, const EncoderLayerNames& names) {
   const int64_t width = layer.n_heads * layer.head_dim;
-  const ValueId q = linear(x, names.prefix + names.query, width, config_.hidden_size);
-  const ValueId k = linear(x, names.prefix + names.key, width, config_.hidden_size);
-  const ValueId v = linear(x, names.prefix + names.value, width, config_.hidden_size);
+  const ValueId q = linear(x, names.query, width, config_.hidden_size);
+  const ValueId k = linear(x, names.key, width, config_.hidden_size);
+  const ValueId v = linear(x, names.value, width, config_.hidden_size);
   Attributes attributes{{"n_heads", layer.n_heads},
                         {"head_dim", layer.head_dim},
                         {"scale", 1.0 / std::sqrt(static_cast<double>(layer.head_dim))}};
@@ -74,17 +74,24 @@ ValueId EncoderBuilder::attention(ValueId x, const LayerConfig& layer, const Enc
 ValueId EncoderBuilder::encoder_layer(ValueId x, const LayerConfig& layer, const EncoderLayerNames& names) {
   const int64_t hidden = config_.hidden_size;
   ValueId y = attention(x, layer, names);
-  y = linear(y, names.prefix + names.attention_output, hidden, layer.n_heads * layer.head_dim);
-  y = dropout(y, config_.hidden_dropout, names.prefix + names.attention_output + ".dropout");
+  y = linear(y, names.attention_output, hidden, layer.n_heads * layer.head_dim);
+  y = dropout(y, config_.hidden_dropout, names.attention_output + ".dropout");
   y = add(y, x, names.prefix + "attention.residual");
-  const ValueId attended = layer_norm(y, names.prefix + names.attention_norm);
+  const ValueId attended = layer_norm(y, names.attention_norm);
 
-  y = linear(attended, names.prefix + names.intermediate, layer.intermediate_size, hidden);
-  y = activate(y, config_.activation, names.prefix + names.intermediate + ".activation");
-  y = linear(y, names.prefix + names.output, hidden, layer.intermediate_size);
-  y = dropout(y, config_.hidden_dropout, names.prefix + names.output + ".dropout");
+  y = linear(attended, names.intermediate, layer.intermediate_size, hidden);
+  y = activate(y, config_.activation, names.intermediate + ".activation");
+  y = linear(y, names.output, hidden, layer.intermediate_size);
+  y = dropout(y, config_.hidden_dropout, names.output + ".dropout");
   y = add(y, attended, names.prefix + "output.residual");
-  return layer_norm(y, names.prefix + names.output_norm);
+  return layer_norm(y, names.output_norm);
+}
+
+ValueId EncoderBuilder::encoder_layers(ValueId x) {
+  for (size_t i = 0; i < config_.layers.size(); ++i) {
+    x = encoder_layer(x, config_.layers[i], encoder_layer_names(config_.architecture, static_cast<int64_t>(i)));
+  }
+  return x;
 }
 
 ValueId EncoderBuilder::tied_decoder(ValueId x, const std::string& table_name, const std::string& bias_name,

@@ -4,22 +4,10 @@
 #include <string>
 
 #include "graph/graph.h"
+#include "model/layer_names.h"
 #include "model/model.h"
 
 namespace fettle {
-
-// Names of one encoder layer's parts, after the layer's prefix.
-struct EncoderLayerNames {
-  std::string prefix;  // "bert.encoder.layer.0."
-  std::string query;
-  std::string key;
-  std::string value;
-  std::string attention_output;
-  std::string attention_norm;
-  std::string intermediate;
-  std::string output;
-  std::string output_norm;
-};
 
 // Appends the usual pieces to a graph; dropout only when it is for training, each with a stream of its own.
 class EncoderBuilder {
@@ -41,14 +29,15 @@ class EncoderBuilder {
   ValueId embed(const std::string& table_name, int64_t rows, ValueId ids);
   // Rows of the hidden states.
   ValueId select(ValueId x, ValueId rows, const std::string& name);
-  // One encoder layer with the norm after each residual sum: x [tokens, hidden] → [tokens, hidden].
-  ValueId encoder_layer(ValueId x, const LayerConfig& layer, const EncoderLayerNames& names);
+  // All encoder layers, each with the norm after each residual sum: x [tokens, hidden] → [tokens, hidden].
+  ValueId encoder_layers(ValueId x);
   // logits [rows, vocab] = x · embeddingsᵀ + bias
   ValueId tied_decoder(ValueId x, const std::string& table_name, const std::string& bias_name, const std::string& name);
 
   Graph finish(std::string output_name, ValueId output);
 
  private:
+  ValueId encoder_layer(ValueId x, const LayerConfig& layer, const EncoderLayerNames& names);
   ValueId attention(ValueId x, const LayerConfig& layer, const EncoderLayerNames& names);
 
   const ModelConfig& config_;

@@ -1,0 +1,30 @@
+#include "model/layer_names.h"
+
+namespace fettle {
+
+EncoderLayerNames encoder_layer_names(Architecture architecture, int64_t layer) {
+  if (architecture == Architecture::kDistilBert) {
+    const std::string prefix = "distilbert.transformer.layer." + std::to_string(layer) + ".";
+    return {.prefix = prefix,
+            .query = prefix + "attention.q_lin",
+            .key = prefix + "attention.k_lin",
+            .value = prefix + "attention.v_lin",
+            .attention_output = prefix + "attention.out_lin",
+            .attention_norm = prefix + "sa_layer_norm",
+            .intermediate = prefix + "ffn.lin1",
+            .output = prefix + "ffn.lin2",
+            .output_norm = prefix + "output_layer_norm"};
+  }
+  const std::string prefix = "bert.encoder.layer." + std::to_string(layer) + ".";
+  return {.prefix = prefix,
+          .query = prefix + "attention.self.query",
+          .key = prefix + "attention.self.key",
+          .value = prefix + "attention.self.value",
+          .attention_output = prefix + "attention.output.dense",
+          .attention_norm = prefix + "attention.output.LayerNorm",
+          .intermediate = prefix + "intermediate.dense",
+          .output = prefix + "output.dense",
+          .output_norm = prefix + "output.LayerNorm"};
+}
+
+}  // namespace fettle
