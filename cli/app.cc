@@ -81,7 +81,8 @@ Program::Program() : root_("fettle makes transformers small and fast, and proves
 CLI::App* Program::add_verb(const std::string& name, const std::string& help, Run run, CLI::App* parent) {
   CLI::App* verb = (parent != nullptr ? *parent : root_).add_subcommand(name, help);
   verb->add_option("--threads", globals_.threads, "threads (default: all cores)")->check(CLI::Range(0, 1024));
-  verb->add_option("--seed", globals_.seed, "seed of all randomness (default 0)")->check(CLI::NonNegativeNumber);
+  verb->add_option("--seed", globals_.seed, "seed of all randomness (default 0)")
+      ->check(CLI::Range(int64_t{0}, INT64_MAX));
   verb->add_flag("--force", globals_.force, "overwrite outputs");
   verb->add_flag("--json", globals_.json, "print one JSON object");
   verb->add_flag("--quiet", globals_.quiet, "no progress, no notes");
@@ -99,7 +100,7 @@ void Program::parse(int argc, char** argv) {
   std::vector<std::string> args(argv + std::min(argc, 1), argv + argc);
   globals_.command = "fettle";
   for (const std::string& arg : args) globals_.command += " " + quoted(arg);
-  if (args.empty()) usage_error("fettle", "needs a verb", "fettle --help lists them; start with: fettle demo");
+  if (args.empty()) usage_error("no verb", "one is needed", "fettle --help lists them; start with: fettle demo");
   if (CLI::App* verb = chosen_verb(root_, args)) args = with_config_file(*verb, std::move(args));
   std::reverse(args.begin(), args.end());
   root_.parse(std::move(args));

@@ -3,7 +3,9 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <iterator>
 #include <memory>
+#include <sstream>
 
 #include "base/error.h"
 #include "base/file.h"
@@ -18,6 +20,7 @@ struct BenchCommand {
   std::vector<std::string> models;
   std::string data;
   std::string report;
+  int64_t sequence = 0;
   bool slow_path = false;
   BenchmarkOptions options;
   DataFlags data_flags;
@@ -33,6 +36,29 @@ std::string name_of(const std::string& folder, const std::vector<std::string>& a
   const auto n_alike =
       std::count_if(all.begin(), all.end(), [&](const auto& other) { return last_name(other) == name; });
   return n_alike > 1 || name.empty() ? folder : name;
+}
+
+// The query's words again and again until there are `length` tokens, the special ones included.
+std::string query_of_length(const Model& model, const std::string& query, int64_t length) {
+  if (length > model.config.max_positions) {
+    usage_error("--sequence", fmt::format("is more than the model's {} positions", model.config.max_positions));
+  }
+  const auto n_tokens = [&](const std::string& text) {
+    std::vector<int32_t> ids;
+    model.tokenizer->encode(text, 0, ids);
+    return static_cast<int64_t>(ids.size());
+  };
+  std::istringstream stream(query);
+  const std::vector<std::string> words{std::istream_iterator<std::string>(stream), {}};
+  const auto filler = std::find_if(words.begin(), words.end(),
+                                   [&](const std::string& word) { return n_tokens(word) == n_tokens("") + 1; });
+  if (filler == words.end()) usage_error("--sequence", "needs a query with a word that is one token", "--query");
+  std::string text = words[0];
+  for (size_t i = 1; n_tokens(text + " " + words[i % words.size()]) <= length; ++i)
+    text += " " + words[i % words.size()];
+  while (n_tokens(text) < length) text += " " + *filler;
+  if (n_tokens(text) != length) usage_error("--sequence", "is too short for the query's first word");
+  return text;
 }
 
 std::vector<Candidate> load_candidates(const BenchCommand& command, const Globals& globals) {
@@ -78,6 +104,9 @@ int run_bench(const BenchCommand& command, const Globals& globals, bool single) 
   const std::vector<Candidate> candidates = load_candidates(command, globals);
   BenchmarkOptions options = command.options;
   options.session = globals.session();
+  if (command.sequence > 0) {
+    options.query = query_of_length(*candidates[0].model, options.query, command.sequence);
+  }
   Dataset data;
   if (!command.data.empty()) {
     DataOptions data_options = command.data_flags.resolve();
@@ -116,9 +145,11 @@ void add_benchmark_verb(Program& program, const std::string& name, const std::st
   verb->add_option("--data", command->data, "labelled data for accuracy");
   verb->add_option("--query", command->options.query, "the text to time");
   verb->add_option("--warmup", command->options.warmup, "runs before measuring (default 10)")
-      ->check(CLI::NonNegativeNumber);
+      ->check(CLI::Range(int64_t{0}, INT64_MAX));
   verb->add_option("--runs", command->options.runs, "measured runs (default 100)")->check(CLI::Range(1, 1 << 30));
   verb->add_option("--batch", command->options.batch_size, "copies of the query a run")->check(CLI::Range(1, 1 << 16));
+  verb->add_option("--sequence", command->sequence, "repeat the query's words up to so many tokens")
+      ->check(CLI::Range(1, 1 << 24));
   verb->add_flag("--slow-path", command->slow_path, "run the graph op by op, without passes");
   verb->add_option("--report", command->report, "write report.html here");
   command->data_flags.add_to(*verb);

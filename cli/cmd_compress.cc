@@ -78,13 +78,12 @@ void add_compress(Program& program) {
   verb->add_option("--teacher", command->teachers, "more teachers, averaged with the model; may repeat");
   command->unlabelled.add_to(*verb);
   command->threshold.add_share_to(*verb);
-  verb->add_option("--max-ms", command->options.max_ms, "limit of the median latency")->check(CLI::NonNegativeNumber);
-  verb->add_option("--max-mb", command->options.max_mb, "limit of the size on disk, MiB")
-      ->check(CLI::NonNegativeNumber);
+  verb->add_option("--max-ms", command->options.max_ms, "limit of the median latency")->check(CLI::Range(0.0, 1e9));
+  verb->add_option("--max-mb", command->options.max_mb, "limit of the size on disk, MiB")->check(CLI::Range(0.0, 1e9));
   verb->add_option("--max-drop", command->options.max_drop, "accuracy points that may be lost (default 1)")
       ->check(CLI::Range(0.0, 100.0));
   verb->add_option("--budget", command->budget_minutes, "minutes after which no new student is begun (0: no limit)")
-      ->check(CLI::NonNegativeNumber);
+      ->check(CLI::Range(0.0, 1e6));
   verb->add_option("--student", command->options.students, "student rules (layers=0,2 hidden=128); may repeat");
   verb->add_option("--alpha", command->options.train.alpha, "weight of the true labels")->check(CLI::Range(0.0, 1.0));
   verb->add_option("--temperature", command->options.train.temperature, "of distillation")
@@ -92,7 +91,7 @@ void add_compress(Program& program) {
   verb->add_flag("--float-embeddings", command->float_embeddings, "keep embedding tables in float");
   verb->add_option("--query", command->options.benchmark.query, "the text to time");
   verb->add_option("--warmup", command->options.benchmark.warmup, "runs before measuring (default 10)")
-      ->check(CLI::NonNegativeNumber);
+      ->check(CLI::Range(int64_t{0}, INT64_MAX));
   verb->add_option("--runs", command->options.benchmark.runs, "measured runs (default 100)")
       ->check(CLI::Range(1, 1 << 30));
   verb->add_option("--out", command->out, "folder to write")->required();

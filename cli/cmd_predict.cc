@@ -38,7 +38,6 @@ Dataset texts_of(const PredictCommand& command) {
   data.source = "texts";
   for (const std::string& text : command.texts) data.examples.push_back({text, "", kUnlabelled});
   if (!command.data.empty()) {
-    if (!command.texts.empty()) usage_error("predict", "takes texts or --data, not both");
     return load_dataset(command.data, command.data_flags.resolve());
   }
   if (command.texts.empty()) read_standard_input(data);
@@ -70,6 +69,7 @@ Json result_json(const Predictions& predictions, size_t row, const Model& model,
 }
 
 int run_predict(const PredictCommand& command, const Globals& globals) {
+  if (!command.data.empty() && !command.texts.empty()) usage_error("predict", "takes texts or --data, not both");
   const auto model = load_shared(command.model);
   if (model->config.labels.empty()) bad_input(command.model, "has no classification head");
   const auto found =

@@ -93,7 +93,8 @@ void add_tokenize(Program& program) {
                                     [tokenize, &program] { return run_tokenize(*tokenize, program.globals()); });
   verb->add_option("model", tokenize->model, "model folder")->required();
   verb->add_option("text", tokenize->texts, "texts")->required();
-  verb->add_option("--max-length", tokenize->max_length, "truncate to so many tokens")->check(CLI::NonNegativeNumber);
+  verb->add_option("--max-length", tokenize->max_length, "truncate to so many tokens")
+      ->check(CLI::Range(int64_t{0}, INT64_MAX));
   verb->add_flag("--parse-special", tokenize->parse_special, "read [SEP] and the like in the text as control tokens");
 
   CLI::App* tokenizer = program.root().add_subcommand("tokenizer", "train a vocabulary: fettle tokenizer train");
@@ -105,8 +106,9 @@ void add_tokenize(Program& program) {
   inner->add_option("data", train->data, "data files")->required();
   inner->add_option("--vocab-size", train->vocab_size, "pieces, special tokens included")
       ->check(CLI::Range(6, 1 << 22));
-  inner->add_option("--min-frequency", train->min_frequency, "rarer pairs are not merged")->check(CLI::PositiveNumber);
-  inner->add_option("--limit-alphabet", train->limit_alphabet, "characters kept")->check(CLI::PositiveNumber);
+  inner->add_option("--min-frequency", train->min_frequency, "rarer pairs are not merged")
+      ->check(CLI::Range(1, 1 << 30));
+  inner->add_option("--limit-alphabet", train->limit_alphabet, "characters kept")->check(CLI::Range(1, 1 << 30));
   inner->add_flag("--cased", train->cased, "keep case and accents");
   inner->add_option("--out", train->out, "folder to write")->required();
   train->data_flags.add_to(*inner);

@@ -37,32 +37,32 @@ DataOptions DataFlags::unlabelled() const {
 }
 
 void TrainFlags::add_to(CLI::App& verb) {
-  const double big = std::numeric_limits<double>::max();
   verb.add_option("--epochs", options.epochs, "passes over the data")->check(CLI::Range(0.0, 1e6));
-  verb.add_option("--max-steps", options.max_steps, "steps, instead of epochs")->check(CLI::NonNegativeNumber);
+  verb.add_option("--max-steps", options.max_steps, "steps, instead of epochs")
+      ->check(CLI::Range(int64_t{0}, INT64_MAX));
   verb.add_option("--batch-size", options.batch_size, "sequences a step")->check(CLI::Range(1, 1 << 20));
   verb.add_option("--gradient-accumulation", options.gradient_accumulation, "batches a step")
       ->check(CLI::Range(1, 1 << 20));
   verb.add_option("--learning-rate", options.learning_rate, "peak rate of AdamW")->check(CLI::Range(0.0, 10.0));
   verb.add_option("--weight-decay", options.weight_decay, "decoupled; not on biases and norms")
-      ->check(CLI::Range(0.0, big));
-  verb.add_option("--max-grad-norm", options.max_grad_norm, "gradient clipping (0: none)")->check(CLI::Range(0.0, big));
+      ->check(CLI::Range(0.0, 1e6));
+  verb.add_option("--max-grad-norm", options.max_grad_norm, "gradient clipping (0: none)")->check(CLI::Range(0.0, 1e6));
   verb.add_option("--schedule", schedule, "linear, cosine, constant")
       ->check(CLI::IsMember({"linear", "cosine", "constant"}));
   verb.add_option("--warmup-ratio", options.warmup_ratio, "share of the steps for warm-up")
       ->check(CLI::Range(0.0, 1.0));
   verb.add_option("--schedule-steps", options.schedule_steps, "schedule the rate for a longer run than this one")
-      ->check(CLI::NonNegativeNumber);
+      ->check(CLI::Range(int64_t{0}, INT64_MAX));
   verb.add_option("--label-smoothing", options.label_smoothing)->check(CLI::Range(0.0, 0.999));
   verb.add_option("--dropout", options.dropout, "instead of the model's own")->check(CLI::Range(0.0, 0.999));
   verb.add_option("--max-length", options.max_length, "tokens of a training sequence")->check(CLI::Range(3, 1 << 20));
   verb.add_option("--patience", options.early_stopping_patience,
                   "epochs without improvement before stopping (0: never)")
-      ->check(CLI::NonNegativeNumber);
+      ->check(CLI::Range(int64_t{0}, INT64_MAX));
   verb.add_option("--precision", precision, "of matrix products: bf16, f32")->check(CLI::IsMember({"bf16", "f32"}));
   verb.add_option("--checkpoints", checkpoints, "folder for checkpoints (default: OUT.checkpoints)");
   verb.add_option("--checkpoint-every", options.checkpoint_every, "steps (default: each epoch)")
-      ->check(CLI::NonNegativeNumber);
+      ->check(CLI::Range(int64_t{0}, INT64_MAX));
   verb.add_flag("--resume", options.resume, "continue from the last checkpoint");
 }
 
@@ -163,7 +163,8 @@ std::string resolve_model(const std::string& model) {
 
 void UnlabelledFlags::add_to(CLI::App& verb) {
   verb.add_option("--unlabelled", files, "more texts, which only the teacher labels");
-  verb.add_option("--max-unlabelled", max, "at most so many of them (0: all)")->check(CLI::NonNegativeNumber);
+  verb.add_option("--max-unlabelled", max, "at most so many of them (0: all)")
+      ->check(CLI::Range(int64_t{0}, INT64_MAX));
 }
 
 Dataset UnlabelledFlags::load(const DataFlags& data) const {
