@@ -2,6 +2,7 @@
 #
 #   fettle_layer(text DEPENDS base tensor LIBRARIES utf8proc)
 #
+# PRECOMPILED: compiled with the precompiled headers (FettlePrecompiled.cmake); for layers whose files include JSON.
 # DEPENDS names lower layers only (scripts/check verifies the includes). LIBRARIES are outside packages.
 # ISA-specific sources get their flags from set_source_files_properties in the layer's own CMakeLists.txt.
 
@@ -15,8 +16,10 @@ if(FETTLE_SANITIZE)
   target_link_options(fettle_options INTERFACE -fsanitize=${FETTLE_SANITIZE})
 endif()
 
+include(cmake/FettlePrecompiled.cmake)
+
 function(fettle_layer name)
-  cmake_parse_arguments(ARG "" "" "DEPENDS;LIBRARIES;SOURCES;TEST_LIBRARIES" ${ARGN})
+  cmake_parse_arguments(ARG "PRECOMPILED" "" "DEPENDS;LIBRARIES;SOURCES;TEST_LIBRARIES" ${ARGN})
   file(GLOB_RECURSE sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/*.cc)
   set(tests ${sources})
   list(FILTER sources EXCLUDE REGEX "_test\\.cc$")
@@ -35,6 +38,9 @@ function(fettle_layer name)
   endforeach()
   target_link_libraries(fettle_${name} PUBLIC ${lower} ${ARG_LIBRARIES} Threads::Threads
                                        PRIVATE $<BUILD_INTERFACE:fettle_options>)
+  if(FETTLE_PCH AND ARG_PRECOMPILED)
+    target_precompile_headers(fettle_${name} REUSE_FROM fettle_precompiled)
+  endif()
 
   if(FETTLE_TESTS AND tests)
     find_package(GTest REQUIRED)
@@ -43,6 +49,11 @@ function(fettle_layer name)
     target_link_libraries(${name}_test PRIVATE fettle_${name} ${ARG_TEST_LIBRARIES} fettle_options GTest::gtest
                                                GTest::gmock GTest::gtest_main)
     target_compile_definitions(${name}_test PRIVATE FETTLE_SOURCE_DIR="${CMAKE_SOURCE_DIR}")
+    # What is tested is optimized; the tests themselves need not be.
+    target_compile_options(${name}_test PRIVATE $<$<CONFIG:Release>:-O1>)
+    if(FETTLE_PCH)
+      target_precompile_headers(${name}_test REUSE_FROM fettle_precompiled_tests)
+    endif()
     gtest_discover_tests(${name}_test TEST_PREFIX "${name}/" DISCOVERY_MODE PRE_TEST PROPERTIES TIMEOUT 600)
   endif()
 endfunction()
