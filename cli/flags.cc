@@ -43,7 +43,9 @@ void TrainFlags::add_to(CLI::App& verb) {
   verb.add_option("--batch-size", options.batch_size, "sequences a step")->check(CLI::Range(1, 1 << 20));
   verb.add_option("--gradient-accumulation", options.gradient_accumulation, "batches a step")
       ->check(CLI::Range(1, 1 << 20));
-  verb.add_option("--learning-rate", options.learning_rate, "peak rate of AdamW")->check(CLI::Range(0.0, 10.0));
+  verb.add_option("--learning-rate", options.learning_rate,
+                  "peak rate of AdamW (default: by the model's width, 2e-5 at 768)")
+      ->check(CLI::Range(0.0, 10.0));
   verb.add_option("--weight-decay", options.weight_decay, "decoupled; not on biases and norms")
       ->check(CLI::Range(0.0, 1e6));
   verb.add_option("--max-grad-norm", options.max_grad_norm, "gradient clipping (0: none)")->check(CLI::Range(0.0, 1e6));

@@ -75,8 +75,8 @@ Dataset without_empty_texts(const Dataset& data) {
 }  // namespace
 
 TrainResult distill(Model& student, const std::vector<std::shared_ptr<const Model>>& teachers,
-                    const Dataset& train_data, const Dataset* eval, const TrainOptions& options) {
-  check_options(options);
+                    const Dataset& train_data, const Dataset* eval, const TrainOptions& given) {
+  const TrainOptions options = resolve_options(given, student.config.hidden_size);
   if (teachers.empty()) usage_error("distill", "needs a teacher");
   const Dataset train = without_empty_texts(train_data);
   ClassificationData data = prepare(student, train, options.max_length);

@@ -68,7 +68,8 @@ class Trainer {
 Json options_to_json(const TrainOptions& options);
 // Adds {"verb", "options", "seed", "data", "steps"} to the manifest's steps, and forgets the out-of-scope threshold.
 void record_training(Model& model, const Objective& objective, const TrainOptions& options, const TrainResult& result);
+// The options with the learning rate that they leave to the model's width, `factor` times the one for fine-tuning.
 // kUsage for numbers that make no sense.
-void check_options(const TrainOptions& options);
+TrainOptions resolve_options(const TrainOptions& options, int64_t hidden_size, double factor = 1);
 
 }  // namespace fettle

@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <cmath>
 #include <limits>
 
@@ -25,7 +26,16 @@ void require(bool good, const char* option, const char* rule) {
 
 }  // namespace
 
-void check_options(const TrainOptions& o) {
+double default_learning_rate(int64_t hidden_size) {
+  return std::min(1e-3, 2e-5 * std::pow(768.0 / static_cast<double>(hidden_size), 2.5));
+}
+
+TrainOptions resolve_options(const TrainOptions& options, int64_t hidden_size, double factor) {
+  TrainOptions o = options;
+  if (o.learning_rate < 0) {
+    o.learning_rate = factor * default_learning_rate(hidden_size);
+    if (factor > 1) o.learning_rate = std::min(o.learning_rate, 7e-4);
+  }
   require(std::isfinite(o.epochs) && o.epochs > 0, "epochs", "above 0");
   require(o.max_steps >= 0, "max_steps", "0 or more");
   require(o.batch_size >= 1, "batch_size", "1 or more");
@@ -47,6 +57,7 @@ void check_options(const TrainOptions& o) {
   require(o.checkpoint_every >= 0, "checkpoint_every", "0 or more");
   require(o.early_stopping_patience >= 0, "early_stopping_patience", "0 or more");
   require(o.short_sequence_ratio >= 0 && o.short_sequence_ratio <= 1, "short_sequence_ratio", "in [0, 1]");
+  return o;
 }
 
 Json options_to_json(const TrainOptions& o) {

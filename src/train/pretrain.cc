@@ -80,8 +80,8 @@ void add_missing_head(Model& model, uint64_t seed) {
 
 }  // namespace
 
-TrainResult pretrain_masked_lm(Model& model, const std::vector<std::string>& texts, const TrainOptions& options) {
-  check_options(options);
+TrainResult pretrain_masked_lm(Model& model, const std::vector<std::string>& texts, const TrainOptions& given) {
+  const TrainOptions options = resolve_options(given, model.config.hidden_size, 5);
   if (!model.tokenizer) usage_error("pretraining", "the model has no tokenizer");
   add_missing_head(model, options.seed);
   const int64_t max_length = std::min(options.max_length, model.config.max_positions);

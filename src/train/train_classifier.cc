@@ -6,8 +6,8 @@
 
 namespace fettle {
 
-TrainResult train_classifier(Model& model, const Dataset& train, const Dataset* eval, const TrainOptions& options) {
-  check_options(options);
+TrainResult train_classifier(Model& model, const Dataset& train, const Dataset* eval, const TrainOptions& given) {
+  const TrainOptions options = resolve_options(given, model.config.hidden_size);
   ClassificationData data = prepare(model, train, options.max_length);
   if (std::find(data.labels.begin(), data.labels.end(), kUnlabelled) != data.labels.end()) {
     bad_input(train.source.empty() ? "data" : train.source, "some examples have no label",

@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <limits>
+
 #include <cmath>
 #include <fstream>
 #include <thread>
@@ -12,6 +14,7 @@
 #include "base/log.h"
 #include "base/scratch_folder.h"
 #include "train/classify.h"
+#include "train/loop.h"
 #include "train/test_models.h"
 
 namespace fettle {
@@ -367,6 +370,20 @@ TEST_F(Distill, LearnsFromTheTeacherAlone) {
   Model other = toy_model({"one", "blue", "green", "yellow"}, 3, 1);
   EXPECT_EQ(error_code([&] { distill(other, {teacher}, train, nullptr, options); }), ErrorCode::kBadInput);
   EXPECT_EQ(error_code([&] { distill(student, {}, train, nullptr, options); }), ErrorCode::kUsage);
+}
+
+TEST(LearningRate, FollowsTheWidthUnlessGiven) {
+  EXPECT_DOUBLE_EQ(default_learning_rate(768), 2e-5);
+  EXPECT_NEAR(default_learning_rate(256), 3.12e-4, 1e-6);
+  EXPECT_DOUBLE_EQ(default_learning_rate(32), 1e-3);
+  TrainOptions options;
+  EXPECT_DOUBLE_EQ(resolve_options(options, 768).learning_rate, 2e-5);
+  EXPECT_DOUBLE_EQ(resolve_options(options, 768, 5).learning_rate, 1e-4);
+  EXPECT_DOUBLE_EQ(resolve_options(options, 256, 5).learning_rate, 7e-4);
+  options.learning_rate = 0;
+  EXPECT_EQ(resolve_options(options, 768).learning_rate, 0);
+  options.learning_rate = std::numeric_limits<double>::quiet_NaN();
+  EXPECT_THROW(resolve_options(options, 768), Error);
 }
 
 }  // namespace
