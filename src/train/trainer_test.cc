@@ -2,10 +2,9 @@
 
 #include <gtest/gtest.h>
 
-#include <limits>
-
 #include <cmath>
 #include <fstream>
+#include <limits>
 #include <thread>
 
 #include "base/cancel.h"
