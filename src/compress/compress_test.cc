@@ -77,7 +77,9 @@ TEST_F(Compress, BestIsTheFastestWithinTheLimits) {
   for (const CompressCandidate& candidate : result.candidates) {
     const bool worse =
         candidate.against_baseline.accuracy_difference < 0 && candidate.against_baseline.mcnemar_p < 0.05;
-    if (!worse) EXPECT_LE(best_ms, candidate.measured.latency.p50_ms) << candidate.name;
+    if (!worse) {
+      EXPECT_LE(best_ms, candidate.measured.latency.p50_ms) << candidate.name;
+    }
   }
 }
 
@@ -103,7 +105,9 @@ TEST_F(Compress, FrontHoldsWhatNothingDominates) {
       const BenchmarkResult& y = b.measured;
       const bool dominated =
           y.size_mb < x.size_mb && y.latency.p50_ms < x.latency.p50_ms && y.quality.accuracy > x.quality.accuracy;
-      if (dominated) EXPECT_FALSE(a.on_front) << a.name << " by " << b.name;
+      if (dominated) {
+        EXPECT_FALSE(a.on_front) << a.name << " by " << b.name;
+      }
     }
   }
 }
