@@ -15,14 +15,14 @@ constexpr std::string_view kStyle = R"css(
 :root { color-scheme: light dark; --ink: #1c2128; --soft: #5b6470; --line: #d8dde3; --back: #ffffff; --panel: #f6f7f9; --mark: #0b6e4f; --warn: #9a3412; }
 @media (prefers-color-scheme: dark) { :root { --ink: #e6e9ed; --soft: #9aa4b0; --line: #363d46; --back: #15181c; --panel: #1d2126; --mark: #4fd1a5; --warn: #fdba74; } }
 * { box-sizing: border-box; }
-body { margin: 0 auto; max-width: 70rem; padding: 2rem 1.5rem 4rem; background: var(--back); color: var(--ink); font: 15px/1.5 system-ui, sans-serif; }
+body { margin: 0 auto; max-width: 80rem; padding: 2rem 1.5rem 4rem; background: var(--back); color: var(--ink); font: 15px/1.5 system-ui, sans-serif; }
 h1 { font-size: 1.6rem; margin: 0 0 .3rem; } h2 { font-size: 1.1rem; margin: 2.2rem 0 .6rem; }
 p.summary { font-size: 1.05rem; max-width: 48rem; }
 dl { display: grid; grid-template-columns: max-content 1fr; gap: .1rem 1.2rem; color: var(--soft); font-size: .9rem; }
 dt { font-weight: 600; } dd { margin: 0; overflow-wrap: anywhere; }
 .scroll { overflow-x: auto; }
 table { border-collapse: collapse; width: 100%; font-size: .88rem; font-variant-numeric: tabular-nums; }
-th, td { padding: .35rem .55rem; text-align: right; border-bottom: 1px solid var(--line); white-space: nowrap; }
+th, td { padding: .35rem .4rem; text-align: right; border-bottom: 1px solid var(--line); white-space: nowrap; }
 th { color: var(--soft); font-weight: 600; vertical-align: bottom; }
 th:nth-child(2), td:nth-child(2) { text-align: left; white-space: normal; min-width: 11rem; }
 tr.best td { background: color-mix(in srgb, var(--mark) 12%, transparent); font-weight: 600; }
