@@ -194,11 +194,7 @@ void ThresholdFlags::add_share_to(CLI::App& verb) {
 }
 
 void ThresholdFlags::apply(Model& model, const Dataset& validation, const Globals& globals) const {
-  if (!fit) return;
-  // The session shares the model's parameters, so this copy costs nothing but the maps.
-  auto shared = std::make_shared<const Model>(model);
-  Session session(shared, globals.session());
-  model.oos_threshold = fit_oos_threshold(predict(session, validation), validation, oos_share);
+  if (fit) fit_oos_threshold(model, validation, globals.session(), oos_share);
 }
 
 std::shared_ptr<const Model> load_shared(const std::string& model) {

@@ -1,4 +1,4 @@
-# Two sets of precompiled headers: what is outside of fettle and slow to compile, for layers and for their tests. They halve a build.
+# Two sets of precompiled headers: what is outside of fettle and slow to compile, for layers and for their tests.
 # Sources still include what they use: the sanitizer and fuzz presets build without.
 option(FETTLE_PCH "Use precompiled headers" ON)
 if(NOT FETTLE_PCH)

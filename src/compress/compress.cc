@@ -114,11 +114,7 @@ Model distilled_student(const std::shared_ptr<const Model>& teacher, const std::
 
 // The same out-of-scope fallback for everybody, fitted on validation data only.
 std::shared_ptr<const Model> with_threshold(Model model, const Dataset& eval, const CompressOptions& options) {
-  model.oos_threshold = std::numeric_limits<double>::quiet_NaN();
-  if (eval.oos_label >= 0) {
-    Session session(std::make_shared<const Model>(model), options.benchmark.session);
-    model.oos_threshold = fit_oos_threshold(predict(session, eval), eval, options.oos_share);
-  }
+  fit_oos_threshold(model, eval, options.benchmark.session, options.oos_share);
   return std::make_shared<const Model>(std::move(model));
 }
 

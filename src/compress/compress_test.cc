@@ -14,11 +14,7 @@ namespace {
 using testing::HasSubstr;
 
 TrainOptions quick_training() {
-  TrainOptions options;
-  options.epochs = 6;
-  options.batch_size = 16;
-  options.learning_rate = 3e-3;
-  options.n_threads = 1;
+  TrainOptions options = test::toy_training();
   options.seed = 3;
   return options;
 }

@@ -29,6 +29,8 @@ Predictions apply_threshold(const Predictions& predictions, double threshold, in
 // higher threshold, as any decision under another prior does (Saerens, Latinne & Decaestecker 2002).
 double fit_oos_threshold(const Predictions& predictions, const Dataset& validation,
                          double oos_share = std::numeric_limits<double>::quiet_NaN());
+// Predicts `validation` with the model and sets its oos_threshold so; NaN when the data has no out-of-scope class.
+void fit_oos_threshold(Model& model, const Dataset& validation, const SessionOptions& session, double oos_share);
 
 struct Quality {
   double accuracy = 0;

@@ -1,6 +1,8 @@
 // Predictions of a session over a data set.
 #include <algorithm>
 #include <cmath>
+#include <limits>
+#include <memory>
 #include <numeric>
 
 #include "base/cancel.h"
@@ -72,6 +74,14 @@ Predictions predict(Session& session, const Dataset& data, int64_t batch_size) {
   }
   progress.finish();
   return predictions;
+}
+
+void fit_oos_threshold(Model& model, const Dataset& validation, const SessionOptions& options, double oos_share) {
+  model.oos_threshold = std::numeric_limits<double>::quiet_NaN();
+  if (validation.oos_label < 0) return;
+  // The session shares the model's parameters, so this copy costs nothing but the maps.
+  Session session(std::make_shared<const Model>(model), options);
+  model.oos_threshold = fit_oos_threshold(predict(session, validation), validation, oos_share);
 }
 
 }  // namespace fettle

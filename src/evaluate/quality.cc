@@ -13,7 +13,7 @@ namespace fettle {
 namespace {
 
 constexpr int kCalibrationBins = 15;
-constexpr double kNothing = 1e-12;  // below the weight of one example, above what rounding makes of equal gains
+constexpr double kTie = 1e-12;  // below the weight of one example, above what rounding makes of equal gains
 
 struct ClassCounts {
   int64_t true_positive = 0;
@@ -139,7 +139,7 @@ double fit_oos_threshold(const Predictions& predictions, const Dataset& validati
     if (!last && predictions.scores[order[rank + 1]] == predictions.scores[i]) continue;
     const double gain =
         static_cast<double>(oos_won) * oos_weight - static_cast<double>(in_scope_lost) * in_scope_weight;
-    if (gain > best_gain + kNothing) {
+    if (gain > best_gain + kTie) {
       best_gain = gain;
       const double next = last ? 1.0 : predictions.scores[order[rank + 1]];
       best = (predictions.scores[i] + next) / 2;

@@ -22,14 +22,8 @@ using Run = std::function<std::string(const TrainOptions&)>;
 
 // As it is without accumulation: 3 batches of 16, then a short one, in each epoch.
 TrainOptions options_for_interruption() {
-  TrainOptions options;
-  options.epochs = 3;
-  options.batch_size = 16;
-  options.learning_rate = 3e-3;
+  TrainOptions options = test::toy_training(3);
   options.dropout = 0.1;
-  options.max_length = 16;
-  options.n_threads = 1;
-  options.seed = 5;
   return options;
 }
 

@@ -8,6 +8,7 @@
 #include "base/philox.h"
 #include "data/dataset.h"
 #include "model/model.h"
+#include "train/trainer.h"
 
 namespace fettle::test {
 
@@ -53,6 +54,17 @@ inline Dataset toy_data(int64_t n, uint64_t seed) {
     data.examples.push_back(std::move(example));
   }
   return data;
+}
+
+inline TrainOptions toy_training(double epochs = 6) {
+  TrainOptions options;
+  options.epochs = epochs;
+  options.batch_size = 16;
+  options.learning_rate = 3e-3;
+  options.max_length = 16;
+  options.n_threads = 1;
+  options.seed = 5;
+  return options;
 }
 
 inline std::string weight_bytes(const Model& model) {

@@ -34,14 +34,8 @@ using Pretrain = TrainerTest;
 using Distill = TrainerTest;
 
 TrainOptions toy_options() {
-  TrainOptions options;
-  options.epochs = 6;
-  options.batch_size = 16;
-  options.learning_rate = 3e-3;
+  TrainOptions options = test::toy_training();
   options.warmup_ratio = 0.1;
-  options.max_length = 16;
-  options.n_threads = 1;
-  options.seed = 5;
   return options;
 }
 
