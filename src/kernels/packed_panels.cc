@@ -10,6 +10,7 @@
 
 #include "base/checked.h"
 #include "base/error.h"
+#include "base/memory.h"
 
 namespace fettle {
 namespace {
@@ -29,26 +30,21 @@ int64_t round_up(int64_t value, int64_t multiple) {
   return (value + multiple - 1) / multiple * multiple;
 }
 
-struct AlignedDelete {
-  void operator()(std::byte* p) const { ::operator delete[](p, std::align_val_t{kLineBytes}); }
-};
-using AlignedBytes = std::unique_ptr<std::byte[], AlignedDelete>;
-
-AlignedBytes aligned_bytes(int64_t size) {
-  return AlignedBytes(static_cast<std::byte*>(
-      ::operator new[](static_cast<size_t>(std::max<int64_t>(size, 1)), std::align_val_t{kLineBytes})));
+std::shared_ptr<std::byte> aligned_bytes(int64_t size) {
+  auto block = allocate_block(size);
+  if (block == nullptr) throw std::bad_alloc();
+  return block;
 }
 
 // Memory for prepared rows, kept from call to call.
 struct Scratch {
-  AlignedBytes rows;
+  std::shared_ptr<std::byte> rows;
   int64_t rows_size = 0;
   std::vector<float> scales;
 
   void reserve(int64_t rows_bytes, int64_t n_rows) {
     if (rows_bytes > rows_size) {
       rows = aligned_bytes(rows_bytes);
-      std::memset(rows.get(), 0, static_cast<size_t>(rows_bytes));
       rows_size = rows_bytes;
     }
     if (std::ssize(scales) < n_rows) scales.resize(static_cast<size_t>(n_rows));
@@ -129,7 +125,6 @@ class PanelLinear : public PackedLinear {
 
  private:
   void fill(const LinearWeights& from) {
-    std::memset(data_.get(), 0, static_cast<size_t>(data_size_));
     for (int64_t p = 0; p < w_.n_panels; ++p) {
       std::byte* panel = data_.get() + (w_.panel(p / kGroupPanels, p % kGroupPanels) - w_.data);
       switch (kernel_.weight_bytes) {
@@ -184,7 +179,7 @@ class PanelLinear : public PackedLinear {
   PanelKernel kernel_;
   KernelTable table_;
   PanelWeights w_;
-  AlignedBytes data_;
+  std::shared_ptr<std::byte> data_;
   int64_t data_size_ = 0;
   std::vector<float> bias_;
   std::vector<float> scales_;

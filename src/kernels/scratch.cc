@@ -1,23 +1,19 @@
 #include "kernels/scratch.h"
 
 #include <array>
-#include <cstdlib>
 #include <memory>
 #include <new>
+
+#include "base/memory.h"
 
 namespace fettle {
 namespace {
 
-constexpr size_t kAlignment = 64;
 // Rounded up, so that slowly rising sizes do not allocate each time.
 constexpr size_t kGranularity = size_t{1} << 16;
 
-struct Free {
-  void operator()(void* memory) const { std::free(memory); }
-};
-
 struct Buffer {
-  std::unique_ptr<void, Free> memory;
+  std::shared_ptr<std::byte> memory;
   size_t size_bytes = 0;
 };
 
@@ -30,7 +26,7 @@ void* thread_scratch(ScratchUse use, size_t size_bytes) {
     buffer.memory.reset();
     buffer.size_bytes = 0;
     const size_t rounded = (size_bytes / kGranularity + 1) * kGranularity;
-    buffer.memory.reset(std::aligned_alloc(kAlignment, rounded));
+    buffer.memory = allocate_block(static_cast<int64_t>(rounded));
     if (buffer.memory == nullptr) throw std::bad_alloc();
     buffer.size_bytes = rounded;
   }

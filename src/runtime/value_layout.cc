@@ -4,10 +4,10 @@
 
 #include <algorithm>
 #include <bit>
-#include <cstdlib>
 
 #include "base/checked.h"
 #include "base/error.h"
+#include "base/memory.h"
 
 namespace fettle {
 namespace {
@@ -39,10 +39,10 @@ int64_t size_bytes(const TensorType& type, const SymbolBindings& bindings) {
 }
 
 std::shared_ptr<std::byte> allocate_arena(int64_t size_bytes) {
-  const auto size = static_cast<size_t>(std::max(size_bytes, kArenaAlignment));
-  auto* memory = static_cast<std::byte*>(std::aligned_alloc(kArenaAlignment, size));
-  if (memory == nullptr) failed("run", fmt::format("not enough memory for {} bytes of intermediate values", size));
-  return std::shared_ptr<std::byte>(memory, std::free);
+  auto memory = allocate_block(size_bytes);
+  if (memory == nullptr)
+    failed("run", fmt::format("not enough memory for {} bytes of intermediate values", size_bytes));
+  return memory;
 }
 
 }  // namespace

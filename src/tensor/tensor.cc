@@ -12,25 +12,18 @@
 
 #include "base/checked.h"
 #include "base/error.h"
+#include "base/memory.h"
 
 namespace fettle {
 namespace {
 
-constexpr size_t kAlignment = 64;
 // Where tensors of zero elements point.
-alignas(kAlignment) std::byte empty_buffer[kAlignment];
+alignas(kBlockAlignment) std::byte empty_buffer[kBlockAlignment];
 
-// Zero-filled through calloc, which leaves fresh pages of large buffers untouched.
-std::shared_ptr<void> allocate(int64_t size_bytes) {
-  const size_t total = static_cast<size_t>(checked_add(size_bytes, 2 * kAlignment, "tensor"));
-  void* block = std::calloc(total, 1);
+std::shared_ptr<std::byte> allocate(int64_t size_bytes) {
+  auto block = allocate_block(size_bytes);
   if (block == nullptr) failed("tensor", fmt::format("not enough memory for {} bytes", size_bytes));
-  return std::shared_ptr<void>(block, std::free);
-}
-
-void* aligned(void* block) {
-  const auto address = reinterpret_cast<uintptr_t>(block);
-  return static_cast<std::byte*>(block) + (kAlignment - address % kAlignment) % kAlignment;
+  return block;
 }
 
 // Calls fn with a reader of one element as the widest type that holds it: double for f64, else float.
@@ -101,7 +94,7 @@ Tensor::Tensor(DType dtype, Shape shape)
     : dtype_(dtype), shape_(std::move(shape)), element_count_(element_count(shape_)), writable_(true) {
   const int64_t size = checked_mul(element_count_, dtype_size(dtype_), "tensor " + shape_to_string(shape_));
   auto block = allocate(size);
-  data_ = aligned(block.get());
+  data_ = block.get();
   owner_ = std::move(block);
 }
 

@@ -3,43 +3,120 @@
 #include <cstdint>
 
 #include "kernels/scratch.h"
+#include "kernels/x86/amx/beside.h"
 #include "kernels/x86/amx/kernels.h"
 #include "kernels/x86/amx/pack_tiles.h"
 #include "kernels/x86/amx/tiles.h"
 
-// The operand with fewer lines is packed once and shared; the lines of the other are cut into strips, and a task packs
-// its strip and multiplies it with the whole shared operand. So weights are read from memory once, by the task that
-// needs them. A long depth is cut too, so that what a step of a task touches stays in the second-level cache; sums wait
-// between steps in working memory.
+// The operand with fewer lines is packed once and shared; the lines of the other are cut among tasks, and a task packs
+// its lines strip by strip and multiplies each with the whole shared operand. So weights are read from memory once, by
+// the task that needs them, and while a strip is multiplied the source of the next one is fetched. A long depth is cut
+// into steps too, so that what a step touches stays in the second-level cache; sums wait between steps in working
+// memory.
+//
+// Only four of the eight tile registers are used: two of sums, one of each operand. Where another program runs on the
+// core's second hardware thread, the physical tile registers behind the eight are shared, and with all eight in use
+// none is left for renaming: every product then waits for the one before it. On such a core two tiles of sums take half
+// the time of the usual four; on a quiet one they take the same.
 
 namespace fettle::amx {
 namespace {
 
 constexpr int64_t kTileValues = 512;
-constexpr int64_t kBlockSums = 4 * 256;  // a 32 × 32 block of C: four tiles, one after another
-constexpr int64_t kMaxStepTiles = 16;    // depth of a step, in tiles
-constexpr int64_t kMaxStripPanels = 16;
-constexpr int64_t kStreamedValues = 1 << 18;  // of C, from which on it is written past the caches
+constexpr int64_t kBlockSums = kTilesOfBlock * 256;  // two tiles of C, one after another
+constexpr int64_t kStepTiles = 12;  // depth of a step, in tiles: two panels of it take half of the first-level cache
+constexpr int64_t kDeepTiles = 24;  // beyond this depth the shared operand leaves the second-level cache between strips
+constexpr int64_t kMaxTaskPanels = 16;
+constexpr int64_t kStripPanels = 4;
 
-int64_t smaller(int64_t a, int64_t b) {
-  return a < b ? a : b;
-}
-int64_t larger(int64_t a, int64_t b) {
-  return a > b ? a : b;
-}
-int64_t divide_up(int64_t a, int64_t b) {
-  return (a + b - 1) / b;
-}
-int64_t round_up(int64_t a, int64_t b) {
-  return divide_up(a, b) * b;
-}
-
-// Even, as the inner product takes panels in twos. Few wide strips where the matrix is read across its rows, which is
-// slow in narrow ones; else at least eight, for the sake of many threads.
-int64_t strip_panels(const TileSource& cut) {
+// Even, as the inner product takes panels in twos. At least four tasks where there is work for them, for the sake of
+// many threads.
+int64_t task_panels(const TileSource& cut) {
   const int64_t panels = tiles_across(cut.lines);
-  const int64_t strips = round_up(divide_up(panels, kMaxStripPanels), cut.lines_are_rows ? 8 : 4);
-  return round_up(divide_up(panels, strips), 2);
+  const int64_t tasks = round_up(divide_up(panels, kMaxTaskPanels), 4);
+  return round_up(divide_up(panels, tasks), 2);
+}
+
+// Packed panels of an operand, for one step of depth.
+struct Panels {
+  const uint16_t* data;
+  int64_t panel_values;  // from one panel to the next
+  int64_t first;         // which panel of the operand the first is
+  int64_t n;
+
+  const uint16_t* at(int64_t panel) const { return data + panel * panel_values; }
+  // The panel after this one; the last repeats itself, and its sums lie outside C.
+  const uint16_t* after(int64_t panel) const { return at(panel + 1 < n ? panel + 1 : panel); }
+};
+
+// One step of depth of a strip.
+struct Step {
+  int64_t n_tiles;
+  bool first, last;
+  bool stream;
+  float* sums;  // of every block of the strip, or of two where the first step is the last
+};
+
+// sums (+)= one panel of an operand by two of the other, over n_tiles of depth; the two are left ones or right ones.
+template <bool kTwoLeft>
+[[gnu::always_inline]] inline void multiply_block(const uint16_t* one, const uint16_t* two, const uint16_t* two_next,
+                                                  int64_t n_tiles, bool add, Beside& beside, float* sums) {
+  constexpr int64_t kStride = 16 * sizeof(float);
+  if (add) {
+    _tile_loadd(0, sums, kStride);
+    _tile_loadd(1, sums + 256, kStride);
+  } else {
+    _tile_zero(0);
+    _tile_zero(1);
+  }
+  for (int64_t at = 0; at < n_tiles * kTileValues; at += kTileValues) {
+    // Register 4 holds the left tile, 6 the right one; the numbers must be literals.
+    if constexpr (kTwoLeft) {
+      _tile_loadd(6, one + at, kTileRowBytes);
+      _tile_loadd(4, two + at, kTileRowBytes);
+    } else {
+      _tile_loadd(4, one + at, kTileRowBytes);
+      _tile_loadd(6, two + at, kTileRowBytes);
+    }
+    _tile_dpbf16ps(0, 4, 6);
+    prefetch_tile(one + at + kTileValues);
+    if constexpr (kTwoLeft) {
+      _tile_loadd(4, two_next + at, kTileRowBytes);
+    } else {
+      _tile_loadd(6, two_next + at, kTileRowBytes);
+    }
+    _tile_dpbf16ps(1, 4, 6);
+    for (int64_t i = 0; i < beside.n_write; ++i) beside.writer.step();
+    for (int64_t i = 0; i < beside.n_fetch; ++i) beside.fetch.step();
+  }
+  _tile_stored(0, sums, kStride);
+  _tile_stored(1, sums + 256, kStride);
+}
+
+// Two panels of the strip stay in the first-level cache while those of the whole operand go by.
+template <bool kTwoLeft>
+void multiply_panels(const Matmul& p, const Panels& strip, const Panels& whole, const Step& step,
+                     const SourceFetch& fetch) {
+  const int64_t n_tiles = larger(step.n_tiles, 1);
+  Beside beside = {fetch, BlockWriter(p, step.stream), 0, divide_up(kTilesOfBlock * 16, n_tiles)};
+  beside.n_fetch = divide_up(fetch.n_lines(), divide_up(strip.n, 2) * whole.n * n_tiles);
+  const bool one_step = step.first && step.last;
+  int64_t block = 0;
+  for (int64_t i = 0; i < strip.n; i += 2) {
+    for (int64_t j = 0; j < whole.n; ++j, ++block) {
+      float* sums = step.sums + (one_step ? block % 2 : block) * kBlockSums;
+      multiply_block<kTwoLeft>(whole.at(j), strip.at(i), strip.after(i), step.n_tiles, !step.first, beside, sums);
+      if (!step.last) continue;
+      const int64_t line = (strip.first + i) * 16;
+      const int64_t other = (whole.first + j) * 16;
+      if (kTwoLeft) {
+        beside.writer.take(sums, line, other, line + 16, other);
+      } else {
+        beside.writer.take(sums, other, line, other, line + 16);
+      }
+    }
+  }
+  beside.writer.drain();
 }
 
 struct Product {
@@ -49,6 +126,7 @@ struct Product {
   TileForm shared_form, cut_form;
   int64_t depth_tiles;  // of the whole product, at least 1
   int64_t step_tiles;   // of one step
+  int64_t task_panels;
   int64_t strip_panels;
   uint16_t* shared_data = nullptr;
 
@@ -60,8 +138,11 @@ struct Product {
     shared_form = share_left ? TileForm::kLeft : TileForm::kRight;
     cut_form = share_left ? TileForm::kRight : TileForm::kLeft;
     depth_tiles = tiles_deep(p.k);
-    step_tiles = divide_up(depth_tiles, larger(divide_up(depth_tiles, kMaxStepTiles), 1));
-    strip_panels = amx::strip_panels(cut);
+    step_tiles = divide_up(depth_tiles, larger(divide_up(depth_tiles, kStepTiles), 1));
+    task_panels = amx::task_panels(cut);
+    // A matrix that is read across its rows is slow in narrow strips.
+    const bool narrow = depth_tiles <= kDeepTiles && cut.lines_are_rows;
+    strip_panels = narrow ? smaller(task_panels, kStripPanels) : task_panels;
   }
 
   void pack_shared(ThreadPool& pool) {
@@ -84,130 +165,42 @@ struct Product {
     }
   }
 
-  void run_strip(int64_t begin, int64_t end) const;
+  void run_task(int64_t begin, int64_t end) const;
 };
 
-// Whether C is written past the caches: a large result is not there any more when it is read, and whole lines written
-// so need not be fetched before.
-bool streams(const Matmul& p) {
-  return !p.accumulate && p.m * p.n >= kStreamedValues && p.ldc % 16 == 0 && reinterpret_cast<uintptr_t>(p.c) % 64 == 0;
-}
-
-// Adds bias and the old values to a block of sums and writes the part inside C.
-void finish(const Matmul& p, bool stream, const float* sums, int64_t row, int64_t column) {
-  for (int64_t tile = 0; tile < 4; ++tile) {
-    const int64_t first_row = row + tile / 2 * 16;
-    const int64_t first_column = column + tile % 2 * 16;
-    const int64_t columns = p.n - first_column;
-    if (columns <= 0) continue;
-    const __mmask16 mask = columns >= 16 ? 0xffff : static_cast<__mmask16>((1u << columns) - 1);
-    const __m512 bias = p.bias != nullptr ? _mm512_maskz_loadu_ps(mask, p.bias + first_column) : _mm512_setzero_ps();
-    const int64_t rows = smaller(16, p.m - first_row);
-    for (int64_t r = 0; r < rows; ++r) {
-      float* out = p.c + (first_row + r) * p.ldc + first_column;
-      __m512 value = _mm512_load_ps(sums + tile * 256 + r * 16);
-      if (p.bias != nullptr) value = _mm512_add_ps(value, bias);
-      if (p.accumulate) value = _mm512_add_ps(value, _mm512_maskz_loadu_ps(mask, out));
-      if (stream && mask == 0xffff) {
-        _mm512_stream_ps(out, value);
-      } else {
-        _mm512_mask_storeu_ps(out, mask, value);
-      }
-    }
-  }
-}
-
-// Packed panels of an operand, for one step of depth.
-struct Panels {
-  const uint16_t* data;
-  int64_t panel_values;  // from one panel to the next
-  int64_t first;         // which panel of the operand the first is
-  int64_t n;
-
-  const uint16_t* at(int64_t panel) const { return data + panel * panel_values; }
-  // The panel after this one; the last repeats itself, and its sums lie outside C.
-  const uint16_t* after(int64_t panel) const { return at(panel + 1 < n ? panel + 1 : panel); }
-};
-
-// sums (+)= left · right, 32 × 32, over n_tiles of depth.
-void multiply_block(const uint16_t* const (&left)[2], const uint16_t* const (&right)[2], int64_t n_tiles, bool add,
-                    float* sums) {
-  constexpr int64_t kStride = 16 * sizeof(float);
-  if (add) {
-    _tile_loadd(0, sums, kStride);
-    _tile_loadd(1, sums + 256, kStride);
-    _tile_loadd(2, sums + 512, kStride);
-    _tile_loadd(3, sums + 768, kStride);
-  } else {
-    _tile_zero(0);
-    _tile_zero(1);
-    _tile_zero(2);
-    _tile_zero(3);
-  }
-  // Loads before products, and prefetches of the next step between them: together 1.7 times the speed of the plain
-  // order.
-  for (int64_t at = 0; at < n_tiles * kTileValues; at += kTileValues) {
-    const int64_t next = at + kTileValues;
-    _tile_loadd(4, left[0] + at, kTileRowBytes);
-    _tile_loadd(6, right[0] + at, kTileRowBytes);
-    _tile_loadd(7, right[1] + at, kTileRowBytes);
-    _tile_loadd(5, left[1] + at, kTileRowBytes);
-    _tile_dpbf16ps(0, 4, 6);
-    prefetch_tile(left[0] + next);
-    _tile_dpbf16ps(1, 4, 7);
-    prefetch_tile(right[0] + next);
-    _tile_dpbf16ps(2, 5, 6);
-    prefetch_tile(right[1] + next);
-    _tile_dpbf16ps(3, 5, 7);
-    prefetch_tile(left[1] + next);
-  }
-  _tile_stored(0, sums, kStride);
-  _tile_stored(1, sums + 256, kStride);
-  _tile_stored(2, sums + 512, kStride);
-  _tile_stored(3, sums + 768, kStride);
-}
-
-// One step of depth of a strip.
-struct Step {
-  int64_t n_tiles;
-  bool first, last;
-  bool stream;
-  float* sums;  // of every block of the strip, or of one where the first step is the last
-};
-
-void multiply_panels(const Matmul& p, const Panels& left, const Panels& right, const Step& step) {
-  const int64_t blocks_across = divide_up(right.n, 2);
-  // Groups of right panels keep C's rows long and the panels in the second-level cache; a pair of left ones stays in
-  // the first.
-  for (int64_t group = 0; group < right.n; group += kMaxStripPanels) {
-    const int64_t group_end = smaller(group + kMaxStripPanels, right.n);
-    for (int64_t i = 0; i < left.n; i += 2) {
-      for (int64_t j = group; j < group_end; j += 2) {
-        const bool one_step = step.first && step.last;
-        float* sums = one_step ? step.sums : step.sums + (i / 2 * blocks_across + j / 2) * kBlockSums;
-        multiply_block({left.at(i), left.after(i)}, {right.at(j), right.after(j)}, step.n_tiles, !step.first, sums);
-        if (step.last) finish(p, step.stream, sums, (left.first + i) * 16, (right.first + j) * 16);
-      }
-    }
-  }
-}
-
-void Product::run_strip(int64_t begin, int64_t end) const {
+void Product::run_task(int64_t begin, int64_t end) const {
   const int64_t shared_panels = tiles_across(shared.lines);
-  const int64_t n_blocks = step_tiles >= depth_tiles ? 1 : divide_up(shared_panels, 2) * divide_up(end - begin, 2);
+  const int64_t n_blocks = step_tiles >= depth_tiles ? 2 : shared_panels * divide_up(end - begin, 2);
   float* sums = thread_scratch_of<float>(ScratchUse::kBlock, n_blocks * kBlockSums);
   auto* strip_data = thread_scratch_of<uint16_t>(ScratchUse::kStrip, strip_panels * step_tiles * kTileValues);
   configure_tiles();
-  int64_t tile = 0;
-  do {  // once even when there is nothing to sum
-    const int64_t n_tiles = smaller(step_tiles, depth_tiles - tile);
-    pack_tiles(cut, cut_form, {begin, end, tile, tile + n_tiles}, n_tiles, strip_data);
-    const Panels strip = {strip_data, n_tiles * kTileValues, begin, end - begin};
-    const Panels whole = {shared_data + tile * kTileValues, depth_tiles * kTileValues, 0, shared_panels};
-    const Step step = {n_tiles, tile == 0, tile + n_tiles >= depth_tiles, streams(p), sums};
-    multiply_panels(p, share_left ? whole : strip, share_left ? strip : whole, step);
-    tile += n_tiles;
-  } while (tile < depth_tiles);
+  _tile_zero(2);  // a tile of zeros occupies no physical register
+  _tile_zero(3);
+  _tile_zero(5);
+  _tile_zero(7);
+  TileRange now = {begin, smaller(begin + strip_panels, end), 0, smaller(step_tiles, depth_tiles)};
+  while (now.panel_begin < end) {
+    const int64_t n_tiles = now.tile_end - now.tile_begin;
+    pack_tiles(cut, cut_form, now, n_tiles, strip_data);
+    const bool last = now.tile_end >= depth_tiles;
+    TileRange next = now;
+    if (last) {
+      next.panel_begin = now.panel_end;
+      next.panel_end = smaller(next.panel_begin + strip_panels, end);
+    }
+    next.tile_begin = last ? 0 : now.tile_end;
+    next.tile_end = smaller(next.tile_begin + step_tiles, depth_tiles);
+    const SourceFetch fetch = next.panel_begin < end ? SourceFetch(cut, next) : SourceFetch();
+    const Panels strip = {strip_data, n_tiles * kTileValues, now.panel_begin, now.panel_end - now.panel_begin};
+    const Panels whole = {shared_data + now.tile_begin * kTileValues, depth_tiles * kTileValues, 0, shared_panels};
+    const Step step = {n_tiles, now.tile_begin == 0, last, streams(p), sums};
+    if (share_left) {
+      multiply_panels<false>(p, strip, whole, step, fetch);
+    } else {
+      multiply_panels<true>(p, strip, whole, step, fetch);
+    }
+    now = next;
+  }
   _mm_sfence();  // streamed values must be seen by whoever waits for this task
 }
 
@@ -217,8 +210,8 @@ void matmul_bf16(const Matmul& p, ThreadPool& pool) {
   if (p.m <= 0 || p.n <= 0) return;
   Product product(p);
   product.pack_shared(pool);
-  pool.parallel_ranges(tiles_across(product.cut.lines), product.strip_panels,
-                       [&](int64_t begin, int64_t end, int) { product.run_strip(begin, end); });
+  pool.parallel_ranges(tiles_across(product.cut.lines), product.task_panels,
+                       [&](int64_t begin, int64_t end, int) { product.run_task(begin, end); });
 }
 
 }  // namespace fettle::amx
