@@ -279,6 +279,13 @@ TEST(ModelIo, DisagreementsNameTensorAndFile) {
     tensors.push_back({query + "_scale", Tensor(DType::kF32, {64, 2})});
   });
   EXPECT_THAT(error_of(folder), HasSubstr("one scale for each of 64 rows"));
+  // One row, and a scale that has no dimensions at all.
+  save_model(make_model(small_config(Architecture::kBert, {"a"}), nullptr, 5), folder, true);
+  change_weights(folder, [&](auto& tensors) {
+    find(tensors, "classifier.weight").tensor = Tensor(DType::kI8, {1, 64});
+    tensors.push_back({"classifier.weight_scale", Tensor(DType::kF32, {})});
+  });
+  EXPECT_THAT(error_of(folder), HasSubstr("one scale for each of 1 rows"));
   fresh();
   change_config(folder, [](Json& json) { json["quantization_config"] = {{"quant_method", "gptq"}, {"bits", 4}}; });
   EXPECT_THAT(error_of(folder), HasSubstr("gptq"));

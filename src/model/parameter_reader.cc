@@ -53,7 +53,9 @@ Tensor ParameterReader::scales(const std::string& name, int64_t n_rows) {
   const std::string scale_name = name + "_scale";
   const Tensor* scale = store_.find(scale_name);
   if (scale == nullptr) bad_input(where_, fmt::format("tensor '{}' is int8 but there is no '{}'", name, scale_name));
-  if (scale->size() != n_rows || scale->dim(0) != n_rows || !dtype_is_float(scale->dtype())) {
+  // [rows] or [rows, 1]; a single number has no rows, whatever its size.
+  const bool has_rows = scale->rank() > 0 && scale->dim(0) == n_rows && scale->size() == n_rows;
+  if (!has_rows || !dtype_is_float(scale->dtype())) {
     bad_input(where_, fmt::format("tensor '{}' is {} {}, not one scale for each of {} rows", scale_name,
                                   dtype_name(scale->dtype()), shape_to_string(scale->shape()), n_rows));
   }
