@@ -114,6 +114,11 @@ TEST(Config, WritingIsStable) {
     const Json once = config_to_json(parse(json_of(text)));
     EXPECT_EQ(config_to_json(parse(once)).dump(), once.dump());
   }
+  // One that does not say what its head is.
+  Json bare = json_of(kDistilBert);
+  bare.erase("architectures");
+  const Json once = config_to_json(parse(bare));
+  EXPECT_EQ(config_to_json(parse(once)).dump(), once.dump());
 }
 
 TEST(Config, LayersOfUnequalWidthSurvive) {

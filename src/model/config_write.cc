@@ -48,8 +48,11 @@ Json config_to_json(const ModelConfig& config) {
   Json json = Json::object();
   if (!config.labels.empty()) {
     write_labels(config, keys, json);
-  } else if (!config.other.contains("architectures")) {
-    json["architectures"] = Json::array({fmt::format("{}ForMaskedLM", keys.class_prefix)});
+  } else {
+    // First even when it was read, so that writing again gives the same bytes.
+    const auto read = config.other.find("architectures");
+    json["architectures"] =
+        read != config.other.end() ? *read : Json::array({fmt::format("{}ForMaskedLM", keys.class_prefix)});
   }
   const auto set = [&json](std::string_view key, auto value) { json[std::string(key)] = value; };
   set("model_type", std::string(keys.model_type));
