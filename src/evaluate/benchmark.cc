@@ -17,6 +17,8 @@ namespace {
 
 constexpr double kMiB = 1024.0 * 1024.0;
 constexpr int64_t kEvaluationBatch = 64;
+constexpr int64_t kTurnRuns = 10;  // measured runs of one candidate before the next one's
+constexpr int64_t kTurnWarmup = 2;
 
 double percentile(const std::vector<double>& sorted, double p) {
   const double place = p * static_cast<double>(sorted.size() - 1);
@@ -62,6 +64,7 @@ struct Query {
 
 LatencyStats summarize_latency(std::vector<double> times_ms) {
   LatencyStats stats;
+  stats.n_runs = std::ssize(times_ms);
   if (times_ms.empty()) return stats;
   const auto n = static_cast<double>(times_ms.size());
   stats.mean_ms = std::accumulate(times_ms.begin(), times_ms.end(), 0.0) / n;
@@ -89,12 +92,15 @@ std::vector<BenchmarkResult> benchmark(const std::vector<Candidate>& candidates,
 
   Query query{std::vector<std::string>(static_cast<size_t>(options.batch_size), options.query), {}, 0};
   std::vector<std::vector<double>> times(candidates.size());
-  Progress progress("benchmark", options.warmup + options.runs, "rounds");
-  for (int64_t round = 0; round < options.warmup + options.runs; ++round) {
-    throw_if_cancelled();
+  const int64_t n_turns = (options.runs + kTurnRuns - 1) / kTurnRuns;
+  Progress progress("benchmark", n_turns, "turns");
+  for (int64_t turn = 0; turn < n_turns; ++turn) {
+    const int64_t unmeasured = turn == 0 ? options.warmup : std::min(options.warmup, kTurnWarmup);
+    const int64_t measured = std::min(kTurnRuns, options.runs - turn * kTurnRuns);
     for (size_t c = 0; c < candidates.size(); ++c) {
-      const double ms = query.answer_ms(*sessions[c]);
-      if (round >= options.warmup) times[c].push_back(ms);
+      throw_if_cancelled();
+      for (int64_t run = 0; run < unmeasured; ++run) query.answer_ms(*sessions[c]);
+      for (int64_t run = 0; run < measured; ++run) times[c].push_back(query.answer_ms(*sessions[c]));
     }
     progress.advance();
   }

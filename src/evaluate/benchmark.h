@@ -13,6 +13,7 @@
 namespace fettle {
 
 struct LatencyStats {
+  int64_t n_runs = 0;
   double mean_ms = 0;
   double std_ms = 0;  // population
   double p50_ms = 0;
@@ -49,7 +50,9 @@ struct Candidate {
   SessionOptions session;  // the slow-path baseline has fast_path = false
 };
 
-// Runs of the candidates are interleaved (A B C A B C …) so that a noisy machine hits all alike. `data` may be null.
+// The candidates take turns (A B C A B C …) so that a noisy machine hits all alike. A turn is ten measured runs after
+// two others (the first turn: after `warmup`), for a model in use finds its own weights in the caches, not those of a
+// larger one. `data` may be null.
 std::vector<BenchmarkResult> benchmark(const std::vector<Candidate>& candidates, const Dataset* data,
                                        const BenchmarkOptions& options);
 
