@@ -26,7 +26,7 @@ constexpr int64_t kTileValues = 512;
 constexpr int64_t kBlockSums = kTilesOfBlock * 256;  // two tiles of C, one after another
 constexpr int64_t kStepTiles = 12;  // depth of a step, in tiles: two panels of it take half of the first-level cache
 constexpr int64_t kDeepTiles = 24;  // beyond this depth the shared operand leaves the second-level cache between strips
-constexpr int64_t kMaxTaskPanels = 16;
+constexpr int64_t kMaxTaskPanels = 8;
 constexpr int64_t kStripPanels = 4;
 
 // Even, as the inner product takes panels in twos. At least four tasks where there is work for them, for the sake of
