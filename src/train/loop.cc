@@ -14,6 +14,7 @@
 #include "base/sha256.h"
 #include "format/tensor_store.h"
 #include "graph/autodiff.h"
+#include "graph/passes.h"
 #include "kernels/dispatch.h"
 #include "train/schedule.h"
 
@@ -65,6 +66,11 @@ Trainer::Trainer(Model& model, Objective& objective, const TrainOptions& options
     names.push_back(graph_.value(parameters[i]).name);
     gradient_names_.push_back("gradient of " + names.back());
     graph_.add_output(gradient_names_.back(), gradients[i]);
+  }
+  for (const Pass& pass : training_passes()) pass.run(graph_);
+  for (const std::string& name : gradient_names_) {
+    const std::string squares = "squares of " + name;
+    squares_names_.push_back(graph_.find(squares) == kNoValue ? "" : squares);
   }
   slots_ = make_slots(model_, names, options_.gradient_accumulation > 1);
   if (model_.mapped_weights) model_.mapped_weights->drop_pages();
@@ -120,7 +126,11 @@ double Trainer::step() {
       options_.learning_rate * schedule_factor(options_.schedule, state_.step, schedule_steps_, warmup_steps_);
   loss /= weight;
   if (accumulate) gradients = optimizer_->accumulated();
-  const double norm = optimizer_->step(gradients, accumulate ? 1.0 / weight : 1.0, rate, state_.step + 1);
+  std::vector<double> squares(slots_.size(), -1);
+  for (size_t s = 0; s < slots_.size() && !accumulate; ++s) {
+    if (!squares_names_[s].empty()) squares[s] = executor_->output(squares_names_[s]).data<float>()[0];
+  }
+  const double norm = optimizer_->step(gradients, squares, accumulate ? 1.0 / weight : 1.0, rate, state_.step + 1);
   if (!std::isfinite(loss) || !std::isfinite(norm)) {
     failed("training",
            fmt::format("the {} is not finite at step {} of {} (learning rate {:.3g})",

@@ -54,18 +54,21 @@ std::vector<const float*> Optimizer::accumulated() const {
   return result;
 }
 
-double Optimizer::global_norm(std::span<const float* const> gradients) {
+double Optimizer::global_norm(std::span<const float* const> gradients, std::span<const double> squares) {
   pool_.parallel_for(static_cast<int64_t>(blocks_.size()), [&](int64_t b, int) {
     const Block& block = blocks_[b];
-    partial_[b] = table_.sum_of_squares(gradients[block.slot] + block.begin, block.end - block.begin);
+    const bool is_known = !(squares[block.slot] < 0);
+    partial_[b] = is_known ? 0 : table_.sum_of_squares(gradients[block.slot] + block.begin, block.end - block.begin);
   });
   double sum = 0;
-  for (double part : partial_) sum += part;
+  for (const double known : squares) sum += known < 0 ? 0 : known;
+  for (const double part : partial_) sum += part;
   return std::sqrt(sum);
 }
 
-double Optimizer::step(std::span<const float* const> gradients, double scale, double learning_rate, int64_t time) {
-  const double norm = global_norm(gradients) * scale;
+double Optimizer::step(std::span<const float* const> gradients, std::span<const double> squares, double scale,
+                       double learning_rate, int64_t time) {
+  const double norm = global_norm(gradients, squares) * scale;
   if (!std::isfinite(norm)) return norm;
   const double limit = options_.max_grad_norm;
   // PyTorch's clip_grad_norm_ divides by norm + 1e-6.

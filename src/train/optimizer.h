@@ -36,9 +36,11 @@ class Optimizer {
 
   // slot.accumulated (+)= weight · gradient; gradients [slots]. `first` overwrites.
   void accumulate(std::span<const float* const> gradients, double weight, bool first);
-  // Gradients of a step are gradients[i] · scale. Clips and updates; `time` is the number of the step, from 1. Returns
-  // the norm before clipping; when that is not finite nothing is changed.
-  double step(std::span<const float* const> gradients, double scale, double learning_rate, int64_t time);
+  // Gradients of a step are gradients[i] · scale; squares[i] is the sum of gradients[i]'s squares where that is known,
+  // else below 0. Clips and updates; `time` is the number of the step, from 1. Returns the norm before clipping; when
+  // that is not finite nothing is changed.
+  double step(std::span<const float* const> gradients, std::span<const double> squares, double scale,
+              double learning_rate, int64_t time);
 
   std::vector<const float*> accumulated() const;
 
@@ -48,7 +50,7 @@ class Optimizer {
     int64_t begin;
     int64_t end;
   };
-  double global_norm(std::span<const float* const> gradients);
+  double global_norm(std::span<const float* const> gradients, std::span<const double> squares);
 
   std::vector<ParameterSlot>& slots_;
   const TrainOptions& options_;

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <numeric>
 
 #include "base/json.h"
 #include "base/python_oracle.h"
@@ -63,7 +64,11 @@ TEST(Optimizer, AgreesWithPyTorch) {
       const std::vector<float> matrix = gradient(35, step, 0);
       const std::vector<float> vector = gradient(5, step, 2);
       const std::vector<const float*> gradients = {matrix.data(), vector.data()};
-      const double norm = optimizer.step(gradients, 1, 0.05 * (1 - step / 6.0), step + 1);
+      // Every second step the matrix's squares are known beforehand.
+      double known = -1;
+      if (step % 2 == 1) known = std::inner_product(matrix.begin(), matrix.end(), matrix.begin(), 0.0);
+      const double norm =
+          optimizer.step(gradients, std::vector<double>{known, -1}, 1, 0.05 * (1 - step / 6.0), step + 1);
       EXPECT_NEAR(norm, expected["norms"][step].get<double>(), 1e-5) << table->name;
     }
     for (const std::string& name : kNames) {
@@ -85,7 +90,9 @@ TEST(Optimizer, ChangesNothingWhenTheGradientIsNotFinite) {
   const std::vector<float> vector = gradient(5, 0, 2);
   matrix[3] = std::nanf("");
   const std::vector<const float*> gradients = {matrix.data(), vector.data()};
-  EXPECT_FALSE(std::isfinite(optimizer.step(gradients, 1, 0.1, 1)));
+  for (const double known : {-1.0, std::nan("")}) {
+    EXPECT_FALSE(std::isfinite(optimizer.step(gradients, std::vector<double>{known, -1}, 1, 0.1, 1)));
+  }
   EXPECT_EQ(model.parameters.get("vector").data.data<float>()[2], start(5, 1)[2]);
 }
 

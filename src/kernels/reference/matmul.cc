@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <cstdint>
 
 #include "kernels/reference/kernels.h"
@@ -35,13 +36,30 @@ void matmul(const Matmul& p, ThreadPool& pool) {
   });
 }
 
+void finish(const Matmul& p) {
+  double squares = 0;
+  for (int64_t i = 0; i < p.m; ++i) {
+    float* c = p.c + i * p.ldc;
+    if (p.argument != nullptr) std::copy_n(c, p.n, p.argument + i * p.ldc);
+    if (p.slope_at != nullptr) {
+      activate_grad(p.activation, p.slope_at + i * p.ldc, c, c, p.n);
+    } else {
+      activate(p.activation, c, c, p.n);
+    }
+    for (int64_t j = 0; j < p.n; ++j) squares += static_cast<double>(c[j]) * c[j];
+  }
+  if (p.sum_of_squares != nullptr) *p.sum_of_squares = squares;
+}
+
 }  // namespace
 
 void matmul_f32(const Matmul& product, ThreadPool& pool) {
   matmul<as_is>(product, pool);
+  if (product.has_epilogue()) finish(product);
 }
 void matmul_bf16(const Matmul& product, ThreadPool& pool) {
   matmul<rounded_to_bf16>(product, pool);
+  if (product.has_epilogue()) finish(product);
 }
 
 }  // namespace fettle::reference

@@ -6,6 +6,7 @@
 #include "kernels/kernel_table.h"
 #include "kernels/scratch.h"
 #include "kernels/x86/blocks.inl.h"
+#include "kernels/x86/matmul_epilogue.inl.h"
 
 namespace fettle::x86 {
 namespace {
@@ -127,13 +128,19 @@ void matmul_task(const Matmul& p, int64_t row, int64_t column) {
 }
 
 template <typename V, bool to_bf16>
-void matmul(const Matmul& p, ThreadPool& pool) {
+void multiply_tasks(const Matmul& p, ThreadPool& pool) {
   if (p.m <= 0 || p.n <= 0) return;
   const int64_t tasks_down = (p.m + kTaskRows - 1) / kTaskRows;
   const int64_t tasks_across = (p.n + kTaskColumns - 1) / kTaskColumns;
   pool.parallel_for(tasks_down * tasks_across, [&](int64_t task, int) {
     matmul_task<V, to_bf16>(p, task % tasks_down * kTaskRows, task / tasks_down * kTaskColumns);
   });
+}
+
+template <typename V, bool to_bf16>
+void matmul(const Matmul& p, ThreadPool& pool) {
+  multiply_tasks<V, to_bf16>(p, pool);
+  if (p.has_epilogue()) finish_matmul<V>(p, pool);
 }
 
 }  // namespace

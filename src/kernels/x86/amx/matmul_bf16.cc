@@ -93,10 +93,11 @@ template <bool kTwoLeft>
   _tile_stored(1, sums + 256, kStride);
 }
 
-// Two panels of the strip stay in the first-level cache while those of the whole operand go by.
+// Two panels of the strip stay in the first-level cache while those of the whole operand go by. Returns the sum of the
+// squares of what was written, if that is wanted.
 template <bool kTwoLeft>
-void multiply_panels(const Matmul& p, const Panels& strip, const Panels& whole, const Step& step,
-                     const SourceFetch& fetch) {
+double multiply_panels(const Matmul& p, const Panels& strip, const Panels& whole, const Step& step,
+                       const SourceFetch& fetch) {
   const int64_t n_tiles = larger(step.n_tiles, 1);
   Beside beside = {fetch, BlockWriter(p, step.stream), 0, divide_up(kTilesOfBlock * 16, n_tiles)};
   beside.n_fetch = divide_up(fetch.n_lines(), divide_up(strip.n, 2) * whole.n * n_tiles);
@@ -117,6 +118,7 @@ void multiply_panels(const Matmul& p, const Panels& strip, const Panels& whole, 
     }
   }
   beside.writer.drain();
+  return beside.writer.sum_of_squares();
 }
 
 struct Product {
@@ -165,10 +167,11 @@ struct Product {
     }
   }
 
-  void run_task(int64_t begin, int64_t end) const;
+  // Returns the sum of the squares of the task's part of C, if that is wanted.
+  double run_task(int64_t begin, int64_t end) const;
 };
 
-void Product::run_task(int64_t begin, int64_t end) const {
+double Product::run_task(int64_t begin, int64_t end) const {
   const int64_t shared_panels = tiles_across(shared.lines);
   const int64_t n_blocks = step_tiles >= depth_tiles ? 2 : shared_panels * divide_up(end - begin, 2);
   float* sums = thread_scratch_of<float>(ScratchUse::kBlock, n_blocks * kBlockSums);
@@ -179,6 +182,7 @@ void Product::run_task(int64_t begin, int64_t end) const {
   _tile_zero(5);
   _tile_zero(7);
   TileRange now = {begin, smaller(begin + strip_panels, end), 0, smaller(step_tiles, depth_tiles)};
+  double squares = 0;
   while (now.panel_begin < end) {
     const int64_t n_tiles = now.tile_end - now.tile_begin;
     pack_tiles(cut, cut_form, now, n_tiles, strip_data);
@@ -194,24 +198,30 @@ void Product::run_task(int64_t begin, int64_t end) const {
     const Panels strip = {strip_data, n_tiles * kTileValues, now.panel_begin, now.panel_end - now.panel_begin};
     const Panels whole = {shared_data + now.tile_begin * kTileValues, depth_tiles * kTileValues, 0, shared_panels};
     const Step step = {n_tiles, now.tile_begin == 0, last, streams(p), sums};
-    if (share_left) {
-      multiply_panels<false>(p, strip, whole, step, fetch);
-    } else {
-      multiply_panels<true>(p, strip, whole, step, fetch);
-    }
+    squares += share_left ? multiply_panels<false>(p, strip, whole, step, fetch)
+                          : multiply_panels<true>(p, strip, whole, step, fetch);
     now = next;
   }
   _mm_sfence();  // streamed values must be seen by whoever waits for this task
+  return squares;
 }
 
 }  // namespace
 
 void matmul_bf16(const Matmul& p, ThreadPool& pool) {
+  if (p.sum_of_squares != nullptr) *p.sum_of_squares = 0;
   if (p.m <= 0 || p.n <= 0) return;
   Product product(p);
   product.pack_shared(pool);
-  pool.parallel_ranges(tiles_across(product.cut.lines), product.task_panels,
-                       [&](int64_t begin, int64_t end, int) { product.run_task(begin, end); });
+  const int64_t panels = tiles_across(product.cut.lines);
+  const int64_t n_tasks = divide_up(panels, product.task_panels);
+  auto* squares = thread_scratch_of<double>(ScratchUse::kPartialSums, static_cast<size_t>(n_tasks));
+  pool.parallel_for(n_tasks, [&](int64_t task, int) {
+    const int64_t begin = task * product.task_panels;
+    squares[task] = product.run_task(begin, smaller(begin + product.task_panels, panels));
+  });
+  if (p.sum_of_squares == nullptr) return;
+  for (int64_t task = 0; task < n_tasks; ++task) *p.sum_of_squares += squares[task];
 }
 
 }  // namespace fettle::amx
