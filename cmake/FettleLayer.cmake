@@ -12,7 +12,8 @@ add_library(fettle_options INTERFACE)
 target_compile_options(fettle_options INTERFACE -Wall -Wextra -Wno-missing-field-initializers -fno-math-errno
                        -ffp-contract=off)
 if(FETTLE_SANITIZE)
-  target_compile_options(fettle_options INTERFACE -fsanitize=${FETTLE_SANITIZE} -fno-omit-frame-pointer)
+  target_compile_options(fettle_options INTERFACE -fsanitize=${FETTLE_SANITIZE} -fno-sanitize-recover=all
+                         -fno-omit-frame-pointer)
   target_link_options(fettle_options INTERFACE -fsanitize=${FETTLE_SANITIZE})
 endif()
 
