@@ -1,6 +1,7 @@
 // Pickles put together by hand, one operation a line, against the machine and against whole files.
 #include "format/pickle.h"
 
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include "format/pytorch_bin.h"
@@ -49,7 +50,7 @@ std::string outcome(const std::string& file) {
     const Tensor& w = opened.tensor("w");
     std::string result = std::string(dtype_name(w.dtype())) + shape_to_string(w.shape());
     if (w.dtype() == DType::kF32) {
-      for (const float value : w.floats()) result += " " + std::to_string(static_cast<int>(value));
+      for (const float value : w.floats()) result += fmt::format(" {:g}", value);
     }
     return result;
   } catch (const Error& error) {
