@@ -234,6 +234,17 @@ TEST_P(Training, AttentionAndItsGradientAgreeWithReference) {
   }
 }
 
+// Nothing is read or written, so there need not be any memory.
+TEST_P(Training, AttentionOverNoTokens) {
+  const std::vector<int32_t> offsets = {0, 0, 0};
+  const std::vector<int64_t> pair_offsets = {0, 0, 0};
+  RaggedAttention args{.offsets = offsets.data(), .n_heads = 3, .head_dim = 20, .scale = 1};
+  args.stride = args.out_stride = 60;
+  args.pair_offsets = pair_offsets.data();
+  table().attention(args, 0, 2);
+  table().attention_grad({.forward = args}, 0, 2);
+}
+
 TEST_P(Training, LayerNormAgreesWithReference) {
   for (const int64_t width : kSizes) {
     const int64_t rows = 5;

@@ -81,6 +81,7 @@ inline void for_each_head(const RaggedAttention& args, int64_t begin, int64_t en
   for (int64_t s = begin; s < end; ++s) {
     const int64_t first = args.offsets[s];
     const int64_t length = args.offsets[s + 1] - first;
+    if (length == 0) continue;  // the operands may be null
     for (int64_t h = 0; h < args.n_heads; ++h) {
       const int64_t column = h * args.head_dim;
       const int64_t pairs =
