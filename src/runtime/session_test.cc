@@ -255,7 +255,7 @@ TEST(Session, ReportsWhatPassesDid) {
   EXPECT_GT(flops, 2.0 * 2 * 7 * 48 * 80);
 }
 
-int64_t resident_bytes() {
+[[maybe_unused]] int64_t resident_bytes() {
   std::ifstream file("/proc/self/smaps_rollup");
   std::string word;
   while (file >> word) {
