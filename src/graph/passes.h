@@ -16,8 +16,8 @@ struct Pass {
 
 // In the order in which they run: remove_dropout, fuse_linear_activation, fuse_add_layer_norm, fuse_qkv, remove_dead.
 std::span<const Pass> inference_passes();
-// For a graph with gradients among its outputs, in this order: keep_activation_argument, fuse_activation_grad,
-// sum_squares_of_outputs (each output that is a product of two matrices, "x", gets a companion "squares of x").
+// For a graph with gradients among its outputs: sum_squares_of_outputs (each output "x" that is a product of two
+// matrices gets a companion "squares of x").
 std::span<const Pass> training_passes();
 
 }  // namespace fettle

@@ -18,8 +18,7 @@ namespace fettle {
 
 enum class Activation : uint8_t { kNone, kRelu, kTanh, kGelu /* erf */, kGeluTanh };
 
-// C[m, n] = op(A)[m, k] · op(B)[k, n] + bias[n] (+ C when accumulate), and what is done with it on the way: an
-// activation of it or a product with an activation's slope, and the sum of its squares.
+// C[m, n] = op(A)[m, k] · op(B)[k, n] + bias[n] (+ C when accumulate).
 struct Matmul {
   int64_t m = 0;
   int64_t n = 0;
@@ -33,16 +32,8 @@ struct Matmul {
   float* c = nullptr;  // [m, n], row stride ldc
   int64_t ldc = 0;
   bool accumulate = false;
-  const float* bias = nullptr;  // [n] or null
-  // C becomes activation(C); where slope_at ([m, n], row stride ldc) is given, C · activation'(slope_at) instead.
-  Activation activation = Activation::kNone;
-  const float* slope_at = nullptr;
-  float* argument = nullptr;         // null, or [m, n], row stride ldc: receives C before the activation
+  const float* bias = nullptr;       // [n] or null
   double* sum_of_squares = nullptr;  // null, or receives Σ C², summed in a fixed order
-
-  bool has_epilogue() const {
-    return activation != Activation::kNone || argument != nullptr || sum_of_squares != nullptr;
-  }
 };
 
 // Weights of y = activation(x · Wᵀ + bias), packed for one instruction set. Immutable; owns its memory.

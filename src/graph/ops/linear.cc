@@ -1,4 +1,4 @@
-// y = activation(x Wᵀ + b); with the attribute keep_argument a second output is x Wᵀ + b.
+// y = activation(x Wᵀ + b).
 #include "base/error.h"
 #include "graph/infer.h"
 #include "graph/reference.h"
@@ -17,9 +17,7 @@ class Linear final : public Op {
     check.same_dim(x.shape[1], weight.shape[1], "widths of x and weight");
     if (view.has_input(2)) check.vector_of(2, weight.shape[0]);
     check.one_of("activation", "none", {"none", "relu", "tanh", "gelu", "gelu_tanh"});
-    const TensorType y = {x.dtype, {x.shape[0], weight.shape[0]}};
-    if (check.flag("keep_argument", false)) return {y, y};
-    return {y};
+    return {{x.dtype, {x.shape[0], weight.shape[0]}}};
   }
 
   void reference(EvalContext& context) const override {
@@ -30,7 +28,6 @@ class Linear final : public Op {
                                            .k = context.inputs[1].dim(1),
                                            .transpose_b = true});
     const std::string activation = context.view.attributes().get_string("activation", "none");
-    if (context.outputs.size() > 1) store_values(y, context.outputs[1]);
     for (double& value : y) value = activation_value(activation, value);
     store_values(y, context.outputs[0]);
   }

@@ -12,19 +12,13 @@ class Matmul final : public Op {
   std::string_view name() const override { return "matmul"; }
 
   std::vector<TensorType> infer(const NodeView& view) const override {
-    TypeCheck check(view, 2, 1);
+    TypeCheck check(view, 2);
     const TensorType& a = check.floats(0, 2);
     const TensorType& b = check.floats(1, 2);
     const bool transpose_a = check.flag("transpose_a", false);
     const bool transpose_b = check.flag("transpose_b", false);
     check.same_dim(a.shape[transpose_a ? 0 : 1], b.shape[transpose_b ? 1 : 0], "inner dimensions");
     const TensorType c = {a.dtype, {a.shape[transpose_a ? 1 : 0], b.shape[transpose_b ? 0 : 1]}};
-    if (view.has_input(2)) {
-      check.one_of("activation_grad", "", {"relu", "tanh", "gelu", "gelu_tanh"});
-      if (check.floats(2, 2) != c)
-        check.fail("input 2 is " + type_to_string(view.graph, view.input_type(2)) + ", c is " +
-                   type_to_string(view.graph, c));
-    }
     if (check.flag("squares", false)) return {c, {a.dtype, {Graph::constant_dim(1)}}};
     return {c};
   }
@@ -35,12 +29,7 @@ class Matmul final : public Op {
                                .k = context.inputs[0].dim(transposed(context.view, 'a') ? 0 : 1),
                                .transpose_a = transposed(context.view, 'a'),
                                .transpose_b = transposed(context.view, 'b')};
-    std::vector<double> c = matmul_values(load_values(context.inputs[0]), load_values(context.inputs[1]), shape);
-    if (context.view.has_input(2)) {
-      const std::string kind = context.view.attributes().get_string("activation_grad", "");
-      const std::vector<double> z = load_values(context.inputs[2]);
-      for (size_t i = 0; i < c.size(); ++i) c[i] *= activation_slope(kind, z[i]);
-    }
+    const std::vector<double> c = matmul_values(load_values(context.inputs[0]), load_values(context.inputs[1]), shape);
     store_values(c, context.outputs[0]);
     if (context.outputs.size() < 2) return;
     double squares = 0;
@@ -49,9 +38,7 @@ class Matmul final : public Op {
   }
 
   void gradient(GradientContext& context) const override {
-    if (context.node.inputs.size() > 2 || context.node.outputs.size() > 1) {
-      failed(node_label(context.node), "has no gradient with what is fused into it");
-    }
+    if (context.node.outputs.size() > 1) failed(node_label(context.node), "has no gradient with its squares");
     const bool transpose_a = context.node.attributes.get_bool("transpose_a", false);
     const bool transpose_b = context.node.attributes.get_bool("transpose_b", false);
     const ValueId a = context.node.inputs[0];

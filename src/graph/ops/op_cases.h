@@ -85,13 +85,7 @@ class OpCases {
     }
     {
       TestGraph& test = begin();
-      const Ids inputs = {matrix("a"), test.random("b", {width_, rows_}), test.random("z", {rows_, rows_})};
-      op("matmul with a slope and squares", inputs, {{"activation_grad", "gelu"}, {"squares", true}});
-    }
-    {
-      TestGraph& test = begin();
-      op("linear that keeps the argument", {matrix("x"), test.weight("weight", {rows_ + 2, width_})},
-         {{"activation", "gelu"}, {"keep_argument", true}});
+      op("matmul with squares", {matrix("a"), test.random("b", {width_, rows_})}, {{"squares", true}});
     }
     for (const char* activation : {"none", "gelu"}) {
       TestGraph& test = begin();

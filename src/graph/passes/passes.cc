@@ -26,8 +26,6 @@ std::span<const Pass> inference_passes() {
 
 std::span<const Pass> training_passes() {
   static constexpr Pass kPasses[] = {
-      {"keep_activation_argument", keep_activation_argument},
-      {"fuse_activation_grad", fuse_activation_grad},
       {"sum_squares_of_outputs", sum_squares_of_outputs},
   };
   return kPasses;

@@ -12,8 +12,6 @@ int64_t remove_dropout(Graph& graph);
 int64_t fuse_linear_activation(Graph& graph);
 int64_t fuse_add_layer_norm(Graph& graph);
 int64_t fuse_qkv(Graph& graph);
-int64_t keep_activation_argument(Graph& graph);
-int64_t fuse_activation_grad(Graph& graph);
 int64_t sum_squares_of_outputs(Graph& graph);
 
 // Number of uses of each value by nodes and outputs.

@@ -1,4 +1,3 @@
-#include <algorithm>
 #include <cstdint>
 
 #include "kernels/reference/kernels.h"
@@ -36,30 +35,26 @@ void matmul(const Matmul& p, ThreadPool& pool) {
   });
 }
 
-void finish(const Matmul& p) {
-  double squares = 0;
+void add_squares(const Matmul& p) {
+  if (p.sum_of_squares == nullptr) return;
+  *p.sum_of_squares = 0;
   for (int64_t i = 0; i < p.m; ++i) {
-    float* c = p.c + i * p.ldc;
-    if (p.argument != nullptr) std::copy_n(c, p.n, p.argument + i * p.ldc);
-    if (p.slope_at != nullptr) {
-      activate_grad(p.activation, p.slope_at + i * p.ldc, c, c, p.n);
-    } else {
-      activate(p.activation, c, c, p.n);
+    for (int64_t j = 0; j < p.n; ++j) {
+      const double value = p.c[i * p.ldc + j];
+      *p.sum_of_squares += value * value;
     }
-    for (int64_t j = 0; j < p.n; ++j) squares += static_cast<double>(c[j]) * c[j];
   }
-  if (p.sum_of_squares != nullptr) *p.sum_of_squares = squares;
 }
 
 }  // namespace
 
 void matmul_f32(const Matmul& product, ThreadPool& pool) {
   matmul<as_is>(product, pool);
-  if (product.has_epilogue()) finish(product);
+  add_squares(product);
 }
 void matmul_bf16(const Matmul& product, ThreadPool& pool) {
   matmul<rounded_to_bf16>(product, pool);
-  if (product.has_epilogue()) finish(product);
+  add_squares(product);
 }
 
 }  // namespace fettle::reference

@@ -6,7 +6,7 @@
 #include "kernels/kernel_table.h"
 #include "kernels/scratch.h"
 #include "kernels/x86/blocks.inl.h"
-#include "kernels/x86/matmul_epilogue.inl.h"
+#include "kernels/x86/elementwise.inl.h"
 
 namespace fettle::x86 {
 namespace {
@@ -53,9 +53,8 @@ struct MatmulBlock {
         transpose_into<V>(p.b + (column + j) * p.ldb + depth, p.ldb, n, n_depth, panel, kColumns);
         if constexpr (to_bf16) copy_rounded<V, true>(panel, panel, n_depth * kColumns);
       } else {
-        for (int64_t l = 0; l < n_depth; ++l) {
-          copy_rounded<V, to_bf16>(p.b + (depth + l) * p.ldb + column + j, panel + l * kColumns, n);
-        }
+        const float* b = p.b + depth * p.ldb + column + j;
+        for (int64_t l = 0; l < n_depth; ++l) copy_rounded<V, to_bf16>(b + l * p.ldb, panel + l * kColumns, n);
       }
     }
   }
@@ -65,9 +64,8 @@ struct MatmulBlock {
   BlockOperands pack_a(int64_t i) {
     const int64_t n = least(kRows, rows - i);
     if (p.transpose_a) {
-      for (int64_t l = 0; l < n_depth; ++l) {
-        copy_rounded<V, to_bf16>(p.a + (depth + l) * p.lda + row + i, packed_a + l * kRows, n);
-      }
+      const float* a = p.a + depth * p.lda + row + i;
+      for (int64_t l = 0; l < n_depth; ++l) copy_rounded<V, to_bf16>(a + l * p.lda, packed_a + l * kRows, n);
       return {packed_a, 1, kRows, nullptr, kColumns};
     }
     const float* a = p.a + (row + i) * p.lda + depth;
@@ -129,20 +127,32 @@ void matmul_task(const Matmul& p, int64_t row, int64_t column) {
   } while (depth < p.k);
 }
 
+template <typename V>
+double squares_of(const Matmul& p, ThreadPool& pool) {
+  constexpr int64_t kRows = 64;
+  const int64_t n_tasks = (p.m + kRows - 1) / kRows;
+  auto* squares = thread_scratch_of<double>(ScratchUse::kPartialSums, static_cast<size_t>(n_tasks));
+  pool.parallel_for(n_tasks, [&](int64_t task, int) {
+    squares[task] = 0;
+    for (int64_t row = task * kRows; row < least((task + 1) * kRows, p.m); ++row) {
+      squares[task] += sum_of_squares<V>(p.c + row * p.ldc, p.n);
+    }
+  });
+  double sum = 0;
+  for (int64_t task = 0; task < n_tasks; ++task) sum += squares[task];
+  return sum;
+}
+
 template <typename V, bool to_bf16>
-void multiply_tasks(const Matmul& p, ThreadPool& pool) {
+void matmul(const Matmul& p, ThreadPool& pool) {
+  if (p.sum_of_squares != nullptr) *p.sum_of_squares = 0;
   if (p.m <= 0 || p.n <= 0) return;
   const int64_t tasks_down = (p.m + kTaskRows - 1) / kTaskRows;
   const int64_t tasks_across = (p.n + kTaskColumns - 1) / kTaskColumns;
   pool.parallel_for(tasks_down * tasks_across, [&](int64_t task, int) {
     matmul_task<V, to_bf16>(p, task % tasks_down * kTaskRows, task / tasks_down * kTaskColumns);
   });
-}
-
-template <typename V, bool to_bf16>
-void matmul(const Matmul& p, ThreadPool& pool) {
-  multiply_tasks<V, to_bf16>(p, pool);
-  if (p.has_epilogue()) finish_matmul<V>(p, pool);
+  if (p.sum_of_squares != nullptr) *p.sum_of_squares = squares_of<V>(p, pool);
 }
 
 }  // namespace

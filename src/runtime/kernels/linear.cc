@@ -7,6 +7,8 @@
 namespace fettle {
 namespace {
 
+constexpr int64_t kActivationGrain = 8192;
+
 // Checked, and kept only until the weights are packed.
 EncodedTensor stored(const NodeBinding& binding, size_t i) {
   EncodedTensor value = binding.parameters.stored(binding.node.inputs[i]);
@@ -70,7 +72,6 @@ class LinearNode : public NodeKernel {
   LinearNode(const NodeBinding& binding, size_t n_parts)
       : x_(binding.input(0)),
         y_(binding.output(0)),
-        argument_(binding.output_if_used(1)),
         precision_(binding.options.precision),
         activation_(parse_activation(binding.attributes().get_string("activation", "none"))) {
     for (size_t i = 0; i < n_parts; ++i) parts_.push_back({binding.input(1 + 2 * i), binding.input(2 + 2 * i)});
@@ -94,12 +95,14 @@ class LinearNode : public NodeKernel {
                .transpose_b = true,
                .c = y.f32() + column,
                .ldc = y.width,
-               .bias = part.bias == kNoValue ? nullptr : context[part.bias].f32(),
-               .activation = activation_,
-               .argument = argument_ == kNoValue ? nullptr : context[argument_].f32()},
+               .bias = part.bias == kNoValue ? nullptr : context[part.bias].f32()},
               *context.pool);
       column += weight.rows;
     }
+    if (activation_ == Activation::kNone) return;
+    for_row_ranges(context, y.size(), 1, kActivationGrain, [&](int64_t begin, int64_t end) {
+      context.table->activate(activation_, y.f32() + begin, y.f32() + begin, end - begin);
+    });
   }
 
  private:
@@ -107,14 +110,13 @@ class LinearNode : public NodeKernel {
     ValueId weight;
     ValueId bias;
   };
-  ValueId x_, y_, argument_;
+  ValueId x_, y_;
   Precision precision_;
   Activation activation_;
   std::vector<Part> parts_;
 };
 
 bool can_pack(const NodeBinding& binding, size_t weight) {
-  if (binding.output_if_used(1) != kNoValue) return false;  // only training keeps what an activation was applied to
   return binding.is_constant(weight) && (!binding.has(weight + 1) || binding.is_constant(weight + 1));
 }
 

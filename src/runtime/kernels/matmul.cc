@@ -14,12 +14,10 @@ class MatmulNode : public NodeKernel {
   explicit MatmulNode(const NodeBinding& binding)
       : a_(binding.input(0)),
         b_(binding.input(1)),
-        z_(binding.input(2)),
         c_(binding.output(0)),
         squares_(binding.output_if_used(1)),
         transpose_a_(binding.attributes().get_bool("transpose_a", false)),
         transpose_b_(binding.attributes().get_bool("transpose_b", false)),
-        activation_(parse_activation(binding.attributes().get_string("activation_grad", "none"))),
         precision_(binding.options.precision) {}
 
   void run(const RunContext& context) override {
@@ -38,8 +36,6 @@ class MatmulNode : public NodeKernel {
                          .transpose_b = transpose_b_,
                          .c = c.f32(),
                          .ldc = c.width,
-                         .activation = activation_,
-                         .slope_at = z_ == kNoValue ? nullptr : context[z_].f32(),
                          .sum_of_squares = squares_ == kNoValue ? nullptr : &squares};
     if (c.size() > 0)
       (precision_ == Precision::kBF16 ? context.table->matmul_bf16 : context.table->matmul_f32)(product, *context.pool);
@@ -47,9 +43,8 @@ class MatmulNode : public NodeKernel {
   }
 
  private:
-  ValueId a_, b_, z_, c_, squares_;
+  ValueId a_, b_, c_, squares_;
   bool transpose_a_, transpose_b_;
-  Activation activation_;
   Precision precision_;
 };
 

@@ -6,9 +6,7 @@
 #include <cstdint>
 
 #include "kernels/kernel_table.h"
-#include "kernels/x86/activation.inl.h"
 #include "kernels/x86/amx/pack_tiles.h"
-#include "kernels/x86/vec16.h"
 
 namespace fettle::amx {
 namespace {
@@ -66,47 +64,15 @@ class SourceFetch {
   int64_t rows_ = 0;
 };
 
-// Whole lines past the caches where that is wanted.
-inline void write(bool stream, float* out, __mmask16 mask, __m512 value) {
-  if (stream && mask == 0xffff) {
-    _mm512_stream_ps(out, value);
-  } else {
-    _mm512_mask_storeu_ps(out, mask, value);
-  }
-}
-
-template <Activation kind>
-inline __m512 activated(__m512 value, const float* slope_at, __mmask16 mask) {
-  if (slope_at == nullptr) return x86::activation_value<x86::Vec16, kind>(value);
-  return _mm512_mul_ps(value, x86::activation_slope<x86::Vec16, kind>(_mm512_maskz_loadu_ps(mask, slope_at)));
-}
-
-// Of 16 values of C; slope_at null where there is none.
-[[gnu::noinline]] inline __m512 activated(Activation kind, __m512 value, const float* slope_at, __mmask16 mask) {
-  switch (kind) {
-    case Activation::kNone:
-      return value;
-    case Activation::kRelu:
-      return activated<Activation::kRelu>(value, slope_at, mask);
-    case Activation::kTanh:
-      return activated<Activation::kTanh>(value, slope_at, mask);
-    case Activation::kGelu:
-      return activated<Activation::kGelu>(value, slope_at, mask);
-    case Activation::kGeluTanh:
-      return activated<Activation::kGeluTanh>(value, slope_at, mask);
-  }
-  return value;
-}
-
 // Whether C is written past the caches: a large result is not there any more when it is read, and whole lines written
 // so need not be fetched before.
 inline bool streams(const Matmul& p) {
-  const auto address = reinterpret_cast<uintptr_t>(p.c) | reinterpret_cast<uintptr_t>(p.argument);
-  return !p.accumulate && p.m * p.n >= kStreamedValues && p.ldc % 16 == 0 && address % 64 == 0;
+  return !p.accumulate && p.m * p.n >= kStreamedValues && p.ldc % 16 == 0 && reinterpret_cast<uintptr_t>(p.c) % 64 == 0;
 }
 
-// Writes finished blocks of sums to C, with bias and the old values added and the epilogue done, a few rows at each
-// call: so all this runs beside the products of the next block.
+// Writes finished blocks of sums to C, with bias and the old values added, a few rows at each call: so the stores of a
+// block run beside the products of the next one. Adds up the squares of what it writes where that is wanted.
+template <bool kSquares>
 class BlockWriter {
  public:
   BlockWriter(const Matmul& p, bool stream) : p_(p), stream_(stream) {}
@@ -128,8 +94,12 @@ class BlockWriter {
       float* out = tile.out + row * p_.ldc;
       __m512 value = _mm512_add_ps(_mm512_load_ps(sums_ + at_ * 16), tile.bias);
       if (p_.accumulate) value = _mm512_add_ps(value, _mm512_maskz_loadu_ps(tile.mask, out));
-      if (p_.has_epilogue()) value = epilogue(value, out - p_.c, tile.mask);
-      write(stream_, out, tile.mask, value);
+      if constexpr (kSquares) add_squares(_mm512_maskz_mov_ps(tile.mask, value));
+      if (stream_ && tile.mask == 0xffff) {
+        _mm512_stream_ps(out, value);
+      } else {
+        _mm512_mask_storeu_ps(out, tile.mask, value);
+      }
     }
     ++at_;
   }
@@ -155,19 +125,11 @@ class BlockWriter {
     tile.bias = p_.bias != nullptr ? _mm512_maskz_loadu_ps(tile.mask, p_.bias + column) : _mm512_set1_ps(-0.0f);
   }
 
-  __m512 epilogue(__m512 value, int64_t at, __mmask16 mask) {
-    if (p_.argument != nullptr) write(stream_, p_.argument + at, mask, value);
-    if (p_.activation != Activation::kNone) {
-      value = activated(p_.activation, value, p_.slope_at == nullptr ? nullptr : p_.slope_at + at, mask);
-    }
-    if (p_.sum_of_squares != nullptr) {
-      const __m512 inside = _mm512_maskz_mov_ps(mask, value);
-      const __m512d low = _mm512_cvtps_pd(_mm512_castps512_ps256(inside));
-      const __m512d high = _mm512_cvtps_pd(_mm512_extractf32x8_ps(inside, 1));
-      low_squares_ = _mm512_fmadd_pd(low, low, low_squares_);
-      high_squares_ = _mm512_fmadd_pd(high, high, high_squares_);
-    }
-    return value;
+  void add_squares(__m512 value) {
+    const __m512d low = _mm512_cvtps_pd(_mm512_castps512_ps256(value));
+    const __m512d high = _mm512_cvtps_pd(_mm512_extractf32x8_ps(value, 1));
+    low_squares_ = _mm512_fmadd_pd(low, low, low_squares_);
+    high_squares_ = _mm512_fmadd_pd(high, high, high_squares_);
   }
 
   const Matmul& p_;
@@ -180,9 +142,10 @@ class BlockWriter {
 };
 
 // What goes on beside the products: so many lines fetched and rows written for every tile of depth.
+template <bool kSquares>
 struct Beside {
   SourceFetch fetch;
-  BlockWriter writer;
+  BlockWriter<kSquares> writer;
   int64_t n_fetch;
   int64_t n_write;
 };

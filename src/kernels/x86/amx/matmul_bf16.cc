@@ -58,9 +58,9 @@ struct Step {
 };
 
 // sums (+)= one panel of an operand by two of the other, over n_tiles of depth; the two are left ones or right ones.
-template <bool kTwoLeft>
+template <bool kTwoLeft, bool kSquares>
 [[gnu::always_inline]] inline void multiply_block(const uint16_t* one, const uint16_t* two, const uint16_t* two_next,
-                                                  int64_t n_tiles, bool add, Beside& beside, float* sums) {
+                                                  int64_t n_tiles, bool add, Beside<kSquares>& beside, float* sums) {
   constexpr int64_t kStride = 16 * sizeof(float);
   if (add) {
     _tile_loadd(0, sums, kStride);
@@ -95,18 +95,19 @@ template <bool kTwoLeft>
 
 // Two panels of the strip stay in the first-level cache while those of the whole operand go by. Returns the sum of the
 // squares of what was written, if that is wanted.
-template <bool kTwoLeft>
+template <bool kTwoLeft, bool kSquares>
 double multiply_panels(const Matmul& p, const Panels& strip, const Panels& whole, const Step& step,
                        const SourceFetch& fetch) {
   const int64_t n_tiles = larger(step.n_tiles, 1);
-  Beside beside = {fetch, BlockWriter(p, step.stream), 0, divide_up(kTilesOfBlock * 16, n_tiles)};
+  Beside<kSquares> beside = {fetch, BlockWriter<kSquares>(p, step.stream), 0, divide_up(kTilesOfBlock * 16, n_tiles)};
   beside.n_fetch = divide_up(fetch.n_lines(), divide_up(strip.n, 2) * whole.n * n_tiles);
   const bool one_step = step.first && step.last;
   int64_t block = 0;
   for (int64_t i = 0; i < strip.n; i += 2) {
     for (int64_t j = 0; j < whole.n; ++j, ++block) {
       float* sums = step.sums + (one_step ? block % 2 : block) * kBlockSums;
-      multiply_block<kTwoLeft>(whole.at(j), strip.at(i), strip.after(i), step.n_tiles, !step.first, beside, sums);
+      multiply_block<kTwoLeft, kSquares>(whole.at(j), strip.at(i), strip.after(i), step.n_tiles, !step.first, beside,
+                                         sums);
       if (!step.last) continue;
       const int64_t line = (strip.first + i) * 16;
       const int64_t other = (whole.first + j) * 16;
@@ -182,6 +183,9 @@ double Product::run_task(int64_t begin, int64_t end) const {
   _tile_zero(5);
   _tile_zero(7);
   TileRange now = {begin, smaller(begin + strip_panels, end), 0, smaller(step_tiles, depth_tiles)};
+  const auto multiply = p.sum_of_squares == nullptr
+                            ? (share_left ? multiply_panels<false, false> : multiply_panels<true, false>)
+                            : (share_left ? multiply_panels<false, true> : multiply_panels<true, true>);
   double squares = 0;
   while (now.panel_begin < end) {
     const int64_t n_tiles = now.tile_end - now.tile_begin;
@@ -198,8 +202,7 @@ double Product::run_task(int64_t begin, int64_t end) const {
     const Panels strip = {strip_data, n_tiles * kTileValues, now.panel_begin, now.panel_end - now.panel_begin};
     const Panels whole = {shared_data + now.tile_begin * kTileValues, depth_tiles * kTileValues, 0, shared_panels};
     const Step step = {n_tiles, now.tile_begin == 0, last, streams(p), sums};
-    squares += share_left ? multiply_panels<false>(p, strip, whole, step, fetch)
-                          : multiply_panels<true>(p, strip, whole, step, fetch);
+    squares += multiply(p, strip, whole, step, fetch);
     now = next;
   }
   _mm_sfence();  // streamed values must be seen by whoever waits for this task
