@@ -1,9 +1,9 @@
 // Products of prepared rows with packed panels on AMX tiles, for int8 and bf16.
 //
 // Up to 16 rows: strips of one tile of rows by the six panels of a group, whose weights come straight from memory in
-// six streams. More rows: squares of two tiles of rows by two panels, while the next group's weights are fetched into
-// the second-level cache. Between two products stand the prefetches of one tile: in a bunch they would hold up the
-// loads (six streams from memory 15 % slower, squares in the second-level cache 40 %).
+// six streams. More rows: two tiles of rows by one panel after the other, while the next group's weights are fetched
+// into the second-level cache; with four tile registers in use the processor has some left for renaming
+// (matmul_bf16.cc). Between two products stand the prefetches of one tile: in a bunch they would hold up the loads.
 #pragma once
 
 #include <immintrin.h>
@@ -68,54 +68,35 @@ void strip(const std::byte* rows, const std::byte* const* panels, int64_t n_pane
   kRuns[n_panels - 1](rows, panels, n_tiles, sums);
 }
 
-// sums [32][kSumsStride bytes] of two tiles of rows by two panels.
+// sums [32][kSumsStride bytes] of two tiles of rows by one panel.
 template <typename Dot>
-void square(const std::byte* rows, const std::byte* const* panels, int64_t n_tiles, std::byte* sums,
-            FarPrefetch<Dot>& fetch) {
+void pair_of_rows(const std::byte* rows, const std::byte* panel, int64_t n_tiles, std::byte* sums,
+                  FarPrefetch<Dot>& fetch) {
   const std::byte* const rows1 = rows + n_tiles * kTileBytes;
-  const std::byte* const panel0 = panels[0];
-  const std::byte* const panel1 = panels[1];
   clear_sums<0>();
   clear_sums<1>();
-  clear_sums<2>();
-  clear_sums<3>();
   for (int64_t at = 0; at < n_tiles * kTileBytes; at += kTileBytes) {
-    const int64_t next = at + kTileBytes;
-    load_tile<4>(rows + at);
-    load_tile<6>(panel0 + at);
-    load_tile<7>(panel1 + at);
-    load_tile<5>(rows1 + at);
-    Dot::template square<0>();
-    prefetch_tile(rows + next);
-    Dot::template square<1>();
-    prefetch_tile(panel0 + next);
-    Dot::template square<2>();
-    prefetch_tile(panel1 + next);
-    Dot::template square<3>();
-    prefetch_tile(rows1 + next);
+    load_tile<7>(panel + at);
+    load_tile<6>(rows + at);
+    Dot::template strip<0>();
+    prefetch_tile(panel + at + kTileBytes);
+    load_tile<6>(rows1 + at);
+    Dot::template strip<1>();
     fetch.step();
   }
-  std::byte* const sums1 = sums + kTileRows * kSumsStride;
   store_sums<0>(sums, kSumsStride);
-  store_sums<1>(sums + kTileRowBytes, kSumsStride);
-  store_sums<2>(sums1, kSumsStride);
-  store_sums<3>(sums1 + kTileRowBytes, kSumsStride);
+  store_sums<1>(sums + kTileRows * kSumsStride, kSumsStride);
 }
 
 // Two tiles of rows by all panels of a group.
 template <typename Dot>
-void squares(const TileGroup& group, const std::byte* rows, std::byte* sums, FarPrefetch<Dot>& fetch) {
-  const int64_t pairs = group.n_panels / 2 * 2;
-  for (int64_t p = 0; p < pairs; p += 2) {
-    square(rows, group.panels + p, group.n_tiles, sums + p * kTileRowBytes, fetch);
+void row_pairs(const TileGroup& group, const std::byte* rows, std::byte* sums, FarPrefetch<Dot>& fetch) {
+  for (int64_t p = 0; p < group.n_panels; ++p) {
+    pair_of_rows(rows, group.panels[p], group.n_tiles, sums + p * kTileRowBytes, fetch);
   }
-  if (pairs == group.n_panels) return;
-  std::byte* const last = sums + pairs * kTileRowBytes;
-  strip<Dot>(rows, group.panels + pairs, 1, group.n_tiles, last);
-  strip<Dot>(rows + group.n_tiles * kTileBytes, group.panels + pairs, 1, group.n_tiles, last + kTileRows * kSumsStride);
 }
 
-// The fetch of the group after `group`, spread over the squares of this one; nothing for few rows.
+// The fetch of the group after `group`, spread over the products with this one; nothing for few rows.
 template <typename Dot>
 FarPrefetch<Dot> fetch_next(const PanelJob& job, const TileGroup& present, int64_t group, int64_t group_end) {
   const PanelWeights& w = *job.weights;
@@ -125,7 +106,7 @@ FarPrefetch<Dot> fetch_next(const PanelJob& job, const TileGroup& present, int64
   const TileGroup next(w, group + 1);
   fetch.n_panels = next.n_panels;
   for (int64_t i = 0; i < next.n_panels; ++i) fetch.panels[i] = next.panels[i];
-  fetch.n_passes = row_pairs * (present.n_panels / 2);
+  fetch.n_passes = row_pairs * present.n_panels;
   fetch.lines_left = w.panel_bytes / kLineBytes;
   fetch.lines_per_step = kTileRows;
   return fetch;
@@ -148,6 +129,10 @@ void tile_columns(const PanelJob& job, int64_t group_begin, int64_t group_end) {
   const PanelWeights& w = *job.weights;
   alignas(64) std::byte sums[2 * kTileRows * kSumsStride];
   configure_tiles();
+  _tile_zero(2);
+  _tile_zero(3);
+  _tile_zero(4);
+  _tile_zero(5);
   asm volatile("" : : : "memory");  // gcc 12 does not know that tile loads read the prepared rows
   for (int64_t g = group_begin; g < group_end; ++g) {
     const TileGroup group(w, g);
@@ -162,7 +147,7 @@ void tile_columns(const PanelJob& job, int64_t group_begin, int64_t group_end) {
       if (rows <= kTileRows) {
         strip<Dot>(from, group.panels, group.n_panels, group.n_tiles, sums);
       } else {
-        squares<Dot>(group, from, sums, fetch);
+        row_pairs<Dot>(group, from, sums, fetch);
       }
       float* const block = reinterpret_cast<float*>(sums);
       const TileValues values{.row = row,

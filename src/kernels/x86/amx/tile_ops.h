@@ -1,7 +1,6 @@
 // Tile instructions with the tile as a template argument: the compiler's own want literal numbers.
 //
-// Two ways to use the eight tiles. A strip: sums 0 to 5 of one tile of rows (6) by up to six tiles of weights, one
-// after the other in tile 7. A square: sums 0 to 3 of two tiles of rows (4, 5) by two of weights (6, 7).
+// A strip: sums 0 to 5 of one tile of rows (6) by up to six tiles of weights, one after the other in tile 7.
 #pragma once
 
 #include <immintrin.h>
@@ -37,9 +36,7 @@ inline void store_sums(void* to, int64_t stride_bytes) {
 // A tile of 16 lines of 64 bytes, one behind the other.
 template <int kTile>
 inline void load_tile(const void* from) {
-  static_assert(kTile >= 4 && kTile < 8);
-  if constexpr (kTile == 4) _tile_loadd(4, from, 64);
-  if constexpr (kTile == 5) _tile_loadd(5, from, 64);
+  static_assert(kTile == 6 || kTile == 7);
   if constexpr (kTile == 6) _tile_loadd(6, from, 64);
   if constexpr (kTile == 7) _tile_loadd(7, from, 64);
 }
@@ -56,14 +53,6 @@ struct Int8Dot {
     if constexpr (kSum == 4) _tile_dpbssd(4, 6, 7);
     if constexpr (kSum == 5) _tile_dpbssd(5, 6, 7);
   }
-  template <int kSum>
-  static void square() {
-    static_assert(kSum >= 0 && kSum < 4);
-    if constexpr (kSum == 0) _tile_dpbssd(0, 4, 6);
-    if constexpr (kSum == 1) _tile_dpbssd(1, 4, 7);
-    if constexpr (kSum == 2) _tile_dpbssd(2, 5, 6);
-    if constexpr (kSum == 3) _tile_dpbssd(3, 5, 7);
-  }
 };
 
 struct Bf16Dot {
@@ -76,14 +65,6 @@ struct Bf16Dot {
     if constexpr (kSum == 3) _tile_dpbf16ps(3, 6, 7);
     if constexpr (kSum == 4) _tile_dpbf16ps(4, 6, 7);
     if constexpr (kSum == 5) _tile_dpbf16ps(5, 6, 7);
-  }
-  template <int kSum>
-  static void square() {
-    static_assert(kSum >= 0 && kSum < 4);
-    if constexpr (kSum == 0) _tile_dpbf16ps(0, 4, 6);
-    if constexpr (kSum == 1) _tile_dpbf16ps(1, 4, 7);
-    if constexpr (kSum == 2) _tile_dpbf16ps(2, 5, 6);
-    if constexpr (kSum == 3) _tile_dpbf16ps(3, 5, 7);
   }
 };
 
