@@ -13,8 +13,8 @@ namespace fettle {
 namespace {
 
 // Results go here, so that no compiler drops the loops.
-volatile float float_sink;
-volatile int32_t int_sink;
+thread_local volatile float float_sink;
+thread_local volatile int32_t int_sink;
 
 int64_t portable_f32(int64_t rounds) {
   constexpr int kChains = 16;
