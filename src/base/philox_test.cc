@@ -121,8 +121,25 @@ TEST(Philox, DropoutKeepsTheRightShareAndFollowsItsDefinition) {
   int kept = 0;
   for (uint64_t i = 0; i < 40000; ++i) kept += dropout_keep(3, 8, i, 0.1f) ? 1 : 0;
   EXPECT_NEAR(kept, 36000, 5 * std::sqrt(40000 * 0.09));
-  EXPECT_TRUE(dropout_keep(3, 8, 5, 0.0f));
-  EXPECT_EQ(dropout_keep(3, 8, 5, 0.5f), philox4x32(3, 8, 1)[1] >= 0x80000000u);
+  // Eight elements to a block, the low half of each word before the high one.
+  const Block block = philox4x32(3, 8, 5);
+  for (uint64_t i = 0; i < 8; ++i) {
+    const uint32_t half = i % 2 == 0 ? block[i / 2] % 65536 : block[i / 2] / 65536;
+    for (const float p : {0.25f, 0.5f, 0.75f}) EXPECT_EQ(dropout_keep(3, 8, 40 + i, p), half >= p * 65536) << i;
+  }
+}
+
+TEST(Philox, DropoutThresholdIsRounded) {
+  EXPECT_EQ(dropout_threshold(0.0f), 0u);
+  EXPECT_EQ(dropout_threshold(0.1f), 6554u);
+  EXPECT_EQ(dropout_threshold(0.5f), 32768u);
+  EXPECT_EQ(dropout_threshold(0x1p-18f), 0u);
+  EXPECT_EQ(dropout_threshold(1 - 0x1p-16f), 65535u);
+  EXPECT_EQ(dropout_threshold(1 - 0x1p-18f), 65536u);
+  for (uint64_t i = 0; i < 1000; ++i) {
+    EXPECT_TRUE(dropout_keep(3, 8, i, 0.0f));
+    EXPECT_FALSE(dropout_keep(3, 8, i, 1 - 0x1p-18f));
+  }
 }
 
 }  // namespace

@@ -3,46 +3,12 @@
 
 #include <cmath>
 #include <cstring>
-#include <string>
 #include <vector>
 
-#include "base/philox.h"
-#include "kernels/dispatch.h"
+#include "kernels/training_test.h"
 
 namespace fettle {
 namespace {
-
-using Floats = std::vector<float>;
-
-Floats normal_values(int64_t n, uint64_t seed, float spread = 1) {
-  Philox random(seed);
-  Floats values(static_cast<size_t>(n));
-  for (float& value : values) value = spread * random.normal();
-  return values;
-}
-
-// Largest |a - b| / (|b| + 1); NaN in one alone is infinite.
-double difference(const Floats& a, const Floats& b) {
-  EXPECT_EQ(a.size(), b.size());
-  double worst = 0;
-  for (size_t i = 0; i < a.size(); ++i) {
-    if (std::isnan(a[i]) && std::isnan(b[i])) continue;
-    if (a[i] == b[i]) continue;
-    const double d = std::abs(static_cast<double>(a[i]) - b[i]) / (std::abs(b[i]) + 1.0);
-    worst = std::isnan(d) ? INFINITY : std::max(worst, d);
-  }
-  return worst;
-}
-
-const KernelTable& reference() {
-  return table_named("reference");
-}
-
-class Training : public testing::TestWithParam<const KernelTable*> {
- protected:
-  const KernelTable& table() const { return *GetParam(); }
-  ThreadPool pool_{2};
-};
 
 constexpr int64_t kSizes[] = {1, 7, 8, 9, 15, 16, 17, 31, 33, 63, 64, 65, 127, 257, 768};
 
@@ -157,92 +123,6 @@ TEST_P(Training, MatmulLetsNanAndInfinityThrough) {
       }
     }
   }
-}
-
-struct AttentionData {
-  std::vector<int32_t> offsets;
-  std::vector<int64_t> pair_offsets;
-  int64_t heads, width;
-  Floats qkv, d_out;
-
-  AttentionData(const std::vector<int32_t>& lengths, int64_t n_heads, int64_t head_dim)
-      : offsets{0}, pair_offsets{0}, heads(n_heads), width(head_dim) {
-    for (const int64_t length : lengths) {
-      offsets.push_back(offsets.back() + static_cast<int32_t>(length));
-      pair_offsets.push_back(pair_offsets.back() + length * length);
-    }
-    qkv = normal_values(offsets.back() * stride(), 5);
-    d_out = normal_values(offsets.back() * heads * width, 6);
-  }
-
-  int64_t stride() const { return 3 * heads * width + 1; }
-  int64_t batch() const { return static_cast<int64_t>(offsets.size()) - 1; }
-
-  RaggedAttention forward(Floats& out, Floats* probabilities, float dropout) const {
-    RaggedAttention args{.q = qkv.data(),
-                         .k = qkv.data() + heads * width,
-                         .v = qkv.data() + 2 * heads * width,
-                         .stride = stride(),
-                         .offsets = offsets.data(),
-                         .n_heads = heads,
-                         .head_dim = width,
-                         .scale = 0.3f,
-                         .out = out.data(),
-                         .out_stride = heads * width};
-    if (probabilities != nullptr) args.probabilities = probabilities->data();
-    args.pair_offsets = pair_offsets.data();
-    args.dropout = dropout;
-    args.seed = 11;
-    args.stream = 3;
-    return args;
-  }
-};
-
-struct AttentionResult {
-  Floats out, probabilities, d_qkv;
-};
-
-AttentionResult run_attention(const KernelTable& table, const AttentionData& data, float dropout) {
-  AttentionResult r;
-  r.out.resize(data.d_out.size());
-  r.probabilities.resize(data.heads * data.pair_offsets.back());
-  r.d_qkv.resize(data.qkv.size());
-  const RaggedAttention forward = data.forward(r.out, &r.probabilities, dropout);
-  table.attention(forward, 0, 1);
-  table.attention(forward, 1, data.batch());
-  RaggedAttentionGrad backward{.forward = forward, .d_out = data.d_out.data(), .d_q = r.d_qkv.data()};
-  backward.d_k = r.d_qkv.data() + data.heads * data.width;
-  backward.d_v = r.d_qkv.data() + 2 * data.heads * data.width;
-  table.attention_grad(backward, 0, data.batch());
-  return r;
-}
-
-TEST_P(Training, AttentionAndItsGradientAgreeWithReference) {
-  for (const int64_t head_dim : {1, 8, 20, 32, 64}) {
-    for (const float dropout : {0.0f, 0.25f}) {
-      SCOPED_TRACE(testing::Message() << "head_dim " << head_dim << " dropout " << dropout);
-      const AttentionData data({1, 5, 16, 0, 33, 70, 129}, 3, head_dim);
-      const AttentionResult got = run_attention(table(), data, dropout);
-      const AttentionResult expected = run_attention(reference(), data, dropout);
-      EXPECT_LE(difference(got.out, expected.out), 5e-6);
-      EXPECT_LE(difference(got.probabilities, expected.probabilities), 2e-6);
-      EXPECT_LE(difference(got.d_qkv, expected.d_qkv), 2e-5);
-      Floats out(got.out.size());
-      table().attention(data.forward(out, nullptr, dropout), 0, data.batch());
-      EXPECT_LE(difference(out, got.out), 1e-6);
-    }
-  }
-}
-
-// Nothing is read or written, so there need not be any memory.
-TEST_P(Training, AttentionOverNoTokens) {
-  const std::vector<int32_t> offsets = {0, 0, 0};
-  const std::vector<int64_t> pair_offsets = {0, 0, 0};
-  RaggedAttention args{.offsets = offsets.data(), .n_heads = 3, .head_dim = 20, .scale = 1};
-  args.stride = args.out_stride = 60;
-  args.pair_offsets = pair_offsets.data();
-  table().attention(args, 0, 2);
-  table().attention_grad({.forward = args}, 0, 2);
 }
 
 TEST_P(Training, LayerNormAgreesWithReference) {
@@ -383,22 +263,6 @@ TEST_P(Training, SimpleKernelsAgreeWithReferenceExactly) {
   }
 }
 
-TEST_P(Training, DropoutHasTheBitsOfReference) {
-  for (const int64_t n : {1, 3, 64, 65, 127, 1000}) {
-    for (const uint64_t first : {0ull, 1ull, 2ull, 6ull, 255ull, (1ull << 34) - 9, 1ull << 63}) {
-      for (const float p : {0.0f, 0.1f, 0.5f, 0.99f}) {
-        const Floats x = normal_values(n, 4);
-        Floats got(x.size());
-        Floats expected(x.size());
-        const uint64_t stream = (uint64_t{7} << 40) + 5;
-        table().dropout(x.data(), got.data(), n, p, 0x123456789abcdefull, stream, first);
-        reference().dropout(x.data(), expected.data(), n, p, 0x123456789abcdefull, stream, first);
-        ASSERT_EQ(got, expected) << n << " " << first << " " << p;
-      }
-    }
-  }
-}
-
 TEST_P(Training, AdamwAgreesWithReference) {
   const int64_t n = 301;
   const auto run = [&](const KernelTable& kernels) {
@@ -418,8 +282,7 @@ TEST_P(Training, AdamwAgreesWithReference) {
   EXPECT_LE(difference(run(table()), run(reference())), 1e-6);
 }
 
-INSTANTIATE_TEST_SUITE_P(Tables, Training, testing::ValuesIn(supported_tables().begin(), supported_tables().end()),
-                         [](const auto& info) { return std::string(info.param->name); });
+INSTANTIATE_TEST_SUITE_P(Tables, Training, every_table(), name_of_table);
 
 TEST(Dispatch, ListsReferenceFirstAndFindsByName) {
   EXPECT_EQ(supported_tables().front()->name, "reference");

@@ -3,77 +3,125 @@
 
 #include <cstdint>
 
+#include "base/philox.h"
 #include "kernels/x86/lanes.h"
 
 namespace fettle::x86 {
 namespace {
 
-// Words of blocks [block, block + kWidth) in order, 4 · kWidth of them.
+// 64-bit words that hold n bits, and one more, so that bits_from reads whole words.
+inline int64_t bit_words(int64_t n) {
+  return n / 64 + 2;
+}
+
+// At least the next 32 bits from bit `at` on.
+inline uint64_t bits_from(const uint64_t* bits, int64_t at) {
+  const uint64_t* word = bits + at / 64;
+  const int64_t shift = at % 64;
+  return word[0] >> shift | word[1] << 1 << (63 - shift);
+}
+
+// Which elements one dropout keeps, 64 at a time.
 template <typename V>
-inline void philox_words(uint64_t seed, uint64_t stream, uint64_t block, uint32_t* words) {
-  using Int = typename V::Int;
-  constexpr int kRounds = 10;
-  // Counters stand so that transposing words within 128-bit lanes leaves them in order.
-  uint32_t low[V::kWidth];
-  uint32_t high[V::kWidth];
-  for (int lane = 0; lane < V::kLanes128; ++lane) {
-    for (int j = 0; j < 4; ++j) {
-      const uint64_t counter = block + static_cast<uint64_t>(V::kLanes128 * j + lane);
-      low[4 * lane + j] = static_cast<uint32_t>(counter);
-      high[4 * lane + j] = static_cast<uint32_t>(counter >> 32);
+class DropoutBits {
+ public:
+  DropoutBits(float p, uint64_t seed, uint64_t stream) : stream_(stream), threshold_(dropout_threshold(p)) {
+    for (uint32_t round = 0; round < kRounds; ++round) {
+      keys_[round][0] = static_cast<uint32_t>(seed) + round * 0x9E3779B9;
+      keys_[round][1] = static_cast<uint32_t>(seed >> 32) + round * 0xBB67AE85;
     }
   }
-  Int c0 = V::load_int(low);
-  Int c1 = V::load_int(high);
-  Int c2 = V::broadcast_int(static_cast<uint32_t>(stream));
-  Int c3 = V::broadcast_int(static_cast<uint32_t>(stream >> 32));
-  uint32_t key0 = static_cast<uint32_t>(seed);
-  uint32_t key1 = static_cast<uint32_t>(seed >> 32);
-  for (int round = 0; round < kRounds; ++round) {
-    Int low0, high0, low1, high1;
-    V::multiply_wide(c0, V::broadcast_int(0xD2511F53), low0, high0);
-    V::multiply_wide(c2, V::broadcast_int(0xCD9E8D57), low1, high1);
-    c0 = V::bit_xor(V::bit_xor(high1, c1), V::broadcast_int(key0));
-    c1 = low1;
-    c2 = V::bit_xor(V::bit_xor(high0, c3), V::broadcast_int(key1));
-    c3 = low0;
-    key0 += 0x9E3779B9;
-    key1 += 0xBB67AE85;
+
+  // Bit i tells of element 8 · block + i.
+  uint64_t of_block(uint64_t block) const {
+    if (threshold_ > UINT16_MAX) return 0;
+    constexpr uint64_t kBlocks = V::kWidth / 2;
+    uint64_t bits = 0;
+#pragma GCC unroll 2
+    for (uint64_t done = 0; done < 8; done += kBlocks) bits |= of_vector(block + done) << (8 * done);
+    return bits;
   }
-  const Int a = V::unpack_low_32(c0, c1);
-  const Int b = V::unpack_low_32(c2, c3);
-  const Int c = V::unpack_high_32(c0, c1);
-  const Int d = V::unpack_high_32(c2, c3);
-  V::store_int(words, V::unpack_low_64(a, b));
-  V::store_int(words + V::kWidth, V::unpack_high_64(a, b));
-  V::store_int(words + 2 * V::kWidth, V::unpack_low_64(c, d));
-  V::store_int(words + 3 * V::kWidth, V::unpack_high_64(c, d));
-}
+
+  // Bits of elements [first, first + n), into bit_words(n) words.
+  void fill(uint64_t first, int64_t n, uint64_t* bits) const {
+    const uint64_t skip = first % 8;
+    uint64_t block = first / 8;
+    uint64_t present = skip != 0 ? of_block(block) : 0;
+    for (int64_t done = 0; done < n; done += 64) {
+      if (skip == 0) {
+        *bits++ = of_block(block);
+      } else {
+        const uint64_t after = of_block(block + 8);
+        *bits++ = present >> skip | after << (64 - skip);
+        present = after;
+      }
+      block += 8;
+    }
+    *bits = 0;
+  }
+
+ private:
+  using Int = typename V::Int;
+  static constexpr int kRounds = 10;
+
+  // The counter's words stand in the low halves of 64-bit lanes, one block to a lane; what is above them does not
+  // count.
+  uint64_t of_vector(uint64_t block) const {
+    const Int multiplier0 = V::broadcast_64(0xD2511F53);
+    const Int multiplier1 = V::broadcast_64(0xCD9E8D57);
+    Int c0 = V::add_64(V::broadcast_64(block), V::unpack_order());
+    Int c1 = V::high_halves(c0);
+    Int c2 = V::broadcast_64(stream_);
+    Int c3 = V::high_halves(c2);
+#pragma GCC unroll 9
+    for (int round = 0; round < kRounds - 1; ++round) {
+      const Int product0 = V::multiply_low_halves(c0, multiplier0);
+      const Int product1 = V::multiply_low_halves(c2, multiplier1);
+      c0 = V::bit_xor(V::high_halves(product1), c1, V::broadcast_32(keys_[round][0]));
+      c1 = product1;
+      c2 = V::bit_xor(V::high_halves(product0), c3, V::broadcast_32(keys_[round][1]));
+      c3 = product0;
+    }
+    // The last round leaves words 0 and 1 of a block in one lane, words 2 and 3 in another.
+    const Int product0 = V::swap_halves(V::multiply_low_halves(c0, multiplier0));
+    const Int product1 = V::swap_halves(V::multiply_low_halves(c2, multiplier1));
+    const Int words0 = V::bit_xor(product1, c1, V::broadcast_32(keys_[kRounds - 1][0]));
+    const Int words2 = V::bit_xor(product0, c3, V::broadcast_32(keys_[kRounds - 1][1]));
+    const Int words01 = V::join_halves(words0, product1);
+    const Int words23 = V::join_halves(words2, product0);
+    return V::at_least_16(V::unpack_low_64(words01, words23), V::unpack_high_64(words01, words23),
+                          V::broadcast_16(static_cast<uint16_t>(threshold_)));
+  }
+
+  uint64_t stream_;
+  uint32_t threshold_;
+  uint32_t keys_[kRounds][2];
+};
 
 template <typename V>
 void dropout(const float* x, float* y, int64_t n, float p, uint64_t seed, uint64_t stream, uint64_t first) {
-  constexpr int64_t kWords = 4 * V::kWidth;
-  const auto threshold = static_cast<uint64_t>(static_cast<double>(p) * 4294967296.0);
-  if (threshold > UINT32_MAX) {
-    for_each_vector<V>(n, [&](int64_t i, auto lanes) { V::store(y + i, V::zero(), lanes); });
-    return;
-  }
+  const DropoutBits<V> draw(p, seed, stream);
   const typename V::Float factor = V::broadcast(1.0f / (1.0f - p));
-  const typename V::Int least = V::broadcast_int(static_cast<uint32_t>(threshold));
-  alignas(64) uint32_t words[kWords + V::kWidth] = {};  // a vector more, as partial vectors read whole ones
-  int64_t skip = static_cast<int64_t>(first % 4);
-  uint64_t block = first / 4;
-  for (int64_t done = 0; done < n;) {
-    philox_words<V>(seed, stream, block, words);
-    const int64_t count = n - done < kWords - skip ? n - done : kWords - skip;
-    for_each_vector<V>(count, [&](int64_t i, auto lanes) {
-      const typename V::Float kept = V::load(x + done + i, lanes) * factor;
-      V::store(y + done + i, V::select(V::at_least(V::load_int(words + skip + i), least), kept, V::zero()), lanes);
-    });
+  const auto apply = [&](int64_t at, uint64_t bits, auto lanes) {
+    V::store(y + at, V::select(V::mask_of_bits(bits), V::load(x + at, lanes) * factor, V::zero()), lanes);
+  };
+  uint64_t block = first / 8;
+  int64_t done = 0;
+  const auto some = [&](int64_t count, uint64_t bits) {
+    for_each_vector<V>(count, [&](int64_t i, auto lanes) { apply(done + i, bits >> i, lanes); });
     done += count;
-    block += V::kWidth;
-    skip = 0;
+    block += 8;
+  };
+  const auto skip = static_cast<int64_t>(first % 8);
+  if (skip != 0) some(n < 64 - skip ? n : 64 - skip, draw.of_block(block) >> skip);
+  while (done + 64 <= n) {
+    const uint64_t bits = draw.of_block(block);
+#pragma GCC unroll 8
+    for (int64_t i = 0; i < 64; i += V::kWidth) apply(done + i, bits >> i, AllLanes{});
+    done += 64;
+    block += 8;
   }
+  if (done < n) some(n - done, draw.of_block(block));
 }
 
 }  // namespace

@@ -30,10 +30,7 @@ inline typename V::Float exp(typename V::Float x) {
   const Float r = V::fnma(n, V::broadcast(kLn2Low), V::fnma(n, V::broadcast(kLn2High), clamped));
   const Float one = V::broadcast(1.0f);
   const Float power = V::fma(r * r, polynomial<V>(r, kTail), r) + one;
-  // In two factors, as 2^128 is none but e^88.6 is a float.
-  const Float result = power * V::power_of_two(V::min(n, V::broadcast(127.0f))) *
-                       V::power_of_two(V::max(n, V::broadcast(127.0f)) - V::broadcast(127.0f));
-  return V::select(V::less(x, lowest), V::zero(), result);
+  return V::select(V::less(x, lowest), V::zero(), V::times_power_of_two(power, n));
 }
 
 template <typename V>

@@ -17,7 +17,6 @@ struct Vec16 {
   using Int = __m512i;
   using Mask = __mmask16;
   static constexpr int64_t kWidth = 16;
-  static constexpr int kLanes128 = 4;
   // Rows of the matrix product's register block, which is two vectors wide.
   static constexpr int kBlockRows = 14;
   // The same for attention's small products.
@@ -52,11 +51,8 @@ struct Vec16 {
   static Float select(Mask mask, Float yes, Float no) { return _mm512_mask_blend_ps(mask, no, yes); }
 
   static Float round(Float x) { return _mm512_roundscale_ps(x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC); }
-  // 2^n for whole n in [-126, 127].
-  static Float power_of_two(Float n) {
-    const __m512i biased = _mm512_add_epi32(_mm512_cvtps_epi32(n), _mm512_set1_epi32(127));
-    return _mm512_castsi512_ps(_mm512_slli_epi32(biased, 23));
-  }
+  // x · 2^n for whole n in [-126, 128].
+  static Float times_power_of_two(Float x, Float n) { return _mm512_scalef_ps(x, n); }
   // Nearest bf16 value, ties to even; NaN stays NaN.
   static Float round_to_bf16(Float x) {
     const __m512i bits = _mm512_castps_si512(x);
@@ -66,21 +62,25 @@ struct Vec16 {
     return _mm512_mask_mov_ps(_mm512_castsi512_ps(rounded), _mm512_cmp_ps_mask(x, x, _CMP_UNORD_Q), x);
   }
 
-  static Int broadcast_int(uint32_t x) { return _mm512_set1_epi32(static_cast<int>(x)); }
-  static Int load_int(const uint32_t* p) { return _mm512_loadu_si512(p); }
-  static void store_int(uint32_t* p, Int x) { _mm512_storeu_si512(p, x); }
-  static Int bit_xor(Int a, Int b) { return _mm512_xor_si512(a, b); }
-  static void multiply_wide(Int a, Int b, Int& low, Int& high) {
-    const __m512i even = _mm512_mul_epu32(a, b);
-    const __m512i odd = _mm512_mul_epu32(_mm512_srli_epi64(a, 32), b);
-    low = _mm512_mask_blend_epi32(0xaaaa, even, _mm512_slli_epi64(odd, 32));
-    high = _mm512_mask_blend_epi32(0xaaaa, _mm512_srli_epi64(even, 32), odd);
-  }
-  static Mask at_least(Int a, Int b) { return _mm512_cmpge_epu32_mask(a, b); }
-  static Int unpack_low_32(Int a, Int b) { return _mm512_unpacklo_epi32(a, b); }
-  static Int unpack_high_32(Int a, Int b) { return _mm512_unpackhi_epi32(a, b); }
+  // Integers, for random bits. Products are those of the low halves of 64-bit lanes.
+  static Int broadcast_64(uint64_t x) { return _mm512_set1_epi64(static_cast<int64_t>(x)); }
+  static Int broadcast_32(uint32_t x) { return _mm512_set1_epi32(static_cast<int>(x)); }
+  static Int broadcast_16(uint16_t x) { return _mm512_set1_epi16(static_cast<int16_t>(x)); }
+  static Int add_64(Int a, Int b) { return _mm512_add_epi64(a, b); }
+  static Int multiply_low_halves(Int a, Int b) { return _mm512_mul_epu32(a, b); }
+  static Int high_halves(Int x) { return _mm512_srli_epi64(x, 32); }
+  static Int swap_halves(Int x) { return _mm512_rol_epi64(x, 32); }
+  static Int bit_xor(Int a, Int b, Int c) { return _mm512_ternarylogic_epi64(a, b, c, 0x96); }
+  static Int join_halves(Int low, Int high) { return _mm512_mask_blend_epi32(0xaaaa, low, high); }
   static Int unpack_low_64(Int a, Int b) { return _mm512_unpacklo_epi64(a, b); }
   static Int unpack_high_64(Int a, Int b) { return _mm512_unpackhi_epi64(a, b); }
+  // n, so that the unpacked halves of 64-bit lanes n are in order.
+  static Int unpack_order() { return _mm512_setr_epi64(0, 4, 1, 5, 2, 6, 3, 7); }
+  // One bit for each 16-bit lane of a, then of b: whether it is >= least, unsigned.
+  static uint64_t at_least_16(Int a, Int b, Int least) {
+    return _mm512_cmpge_epu16_mask(a, least) | uint64_t{_mm512_cmpge_epu16_mask(b, least)} << 32;
+  }
+  static Mask mask_of_bits(uint64_t bits) { return static_cast<Mask>(bits); }
 
   // r[i][j] becomes r[j][i].
   static void transpose(Float (&r)[16]) {

@@ -17,7 +17,6 @@ struct Vec8 {
   using Int = __m256i;
   using Mask = __m256;
   static constexpr int64_t kWidth = 8;
-  static constexpr int kLanes128 = 2;
   // Rows of the matrix product's register block, which is two vectors wide.
   static constexpr int kBlockRows = 6;
   // The same for attention's small products.
@@ -56,10 +55,14 @@ struct Vec8 {
   static Float select(Mask mask, Float yes, Float no) { return _mm256_blendv_ps(no, yes, mask); }
 
   static Float round(Float x) { return _mm256_round_ps(x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC); }
-  // 2^n for whole n in [-126, 127].
-  static Float power_of_two(Float n) {
-    const __m256i biased = _mm256_add_epi32(_mm256_cvtps_epi32(n), _mm256_set1_epi32(127));
-    return _mm256_castsi256_ps(_mm256_slli_epi32(biased, 23));
+  // x · 2^n for whole n in [-126, 128], in two factors, as 2^128 is no float.
+  static Float times_power_of_two(Float x, Float n) {
+    const __m256i power = _mm256_cvtps_epi32(n);
+    const __m256i most = _mm256_min_epi32(power, _mm256_set1_epi32(127));
+    const __m256i first = _mm256_slli_epi32(_mm256_add_epi32(most, _mm256_set1_epi32(127)), 23);
+    const __m256i rest = _mm256_sub_epi32(power, most);
+    const __m256i second = _mm256_slli_epi32(_mm256_add_epi32(rest, _mm256_set1_epi32(127)), 23);
+    return x * _mm256_castsi256_ps(first) * _mm256_castsi256_ps(second);
   }
   // Nearest bf16 value, ties to even; NaN stays NaN.
   static Float round_to_bf16(Float x) {
@@ -70,21 +73,32 @@ struct Vec8 {
     return _mm256_blendv_ps(_mm256_castsi256_ps(rounded), x, _mm256_cmp_ps(x, x, _CMP_UNORD_Q));
   }
 
-  static Int broadcast_int(uint32_t x) { return _mm256_set1_epi32(static_cast<int>(x)); }
-  static Int load_int(const uint32_t* p) { return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)); }
-  static void store_int(uint32_t* p, Int x) { _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), x); }
-  static Int bit_xor(Int a, Int b) { return _mm256_xor_si256(a, b); }
-  static void multiply_wide(Int a, Int b, Int& low, Int& high) {
-    const __m256i even = _mm256_mul_epu32(a, b);
-    const __m256i odd = _mm256_mul_epu32(_mm256_srli_epi64(a, 32), b);
-    low = _mm256_blend_epi32(even, _mm256_slli_epi64(odd, 32), 0xaa);
-    high = _mm256_blend_epi32(_mm256_srli_epi64(even, 32), odd, 0xaa);
-  }
-  static Mask at_least(Int a, Int b) { return _mm256_castsi256_ps(_mm256_cmpeq_epi32(_mm256_max_epu32(a, b), a)); }
-  static Int unpack_low_32(Int a, Int b) { return _mm256_unpacklo_epi32(a, b); }
-  static Int unpack_high_32(Int a, Int b) { return _mm256_unpackhi_epi32(a, b); }
+  // Integers, for random bits. Products are those of the low halves of 64-bit lanes.
+  static Int broadcast_64(uint64_t x) { return _mm256_set1_epi64x(static_cast<int64_t>(x)); }
+  static Int broadcast_32(uint32_t x) { return _mm256_set1_epi32(static_cast<int>(x)); }
+  static Int broadcast_16(uint16_t x) { return _mm256_set1_epi16(static_cast<int16_t>(x)); }
+  static Int add_64(Int a, Int b) { return _mm256_add_epi64(a, b); }
+  static Int multiply_low_halves(Int a, Int b) { return _mm256_mul_epu32(a, b); }
+  static Int high_halves(Int x) { return _mm256_srli_epi64(x, 32); }
+  static Int swap_halves(Int x) { return _mm256_shuffle_epi32(x, 0xb1); }
+  static Int bit_xor(Int a, Int b, Int c) { return _mm256_xor_si256(_mm256_xor_si256(a, b), c); }
+  static Int join_halves(Int low, Int high) { return _mm256_blend_epi32(low, high, 0xaa); }
   static Int unpack_low_64(Int a, Int b) { return _mm256_unpacklo_epi64(a, b); }
   static Int unpack_high_64(Int a, Int b) { return _mm256_unpackhi_epi64(a, b); }
+  // n, so that the unpacked halves of 64-bit lanes n are in order.
+  static Int unpack_order() { return _mm256_setr_epi64x(0, 2, 1, 3); }
+  // One bit for each 16-bit lane of a, then of b: whether it is >= least, unsigned.
+  static uint64_t at_least_16(Int a, Int b, Int least) {
+    const __m256i of_a = _mm256_cmpeq_epi16(_mm256_max_epu16(a, least), a);
+    const __m256i of_b = _mm256_cmpeq_epi16(_mm256_max_epu16(b, least), b);
+    const __m256i in_order = _mm256_permute4x64_epi64(_mm256_packs_epi16(of_a, of_b), 0xd8);
+    return static_cast<uint32_t>(_mm256_movemask_epi8(in_order));
+  }
+  static Mask mask_of_bits(uint64_t bits) {
+    const __m256i lane_bit = _mm256_setr_epi32(1, 2, 4, 8, 16, 32, 64, 128);
+    const __m256i own = _mm256_and_si256(_mm256_set1_epi32(static_cast<int>(bits)), lane_bit);
+    return _mm256_castsi256_ps(_mm256_cmpeq_epi32(own, lane_bit));
+  }
 
   // r[i][j] becomes r[j][i].
   static void transpose(Float (&r)[8]) {

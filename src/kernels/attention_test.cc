@@ -1,0 +1,98 @@
+// Every table's attention and its gradient against the reference table.
+#include "kernels/training_test.h"
+
+namespace fettle {
+namespace {
+
+using Attention = Training;
+
+struct AttentionData {
+  std::vector<int32_t> offsets;
+  std::vector<int64_t> pair_offsets;
+  int64_t heads, width;
+  Floats qkv, d_out;
+
+  AttentionData(const std::vector<int32_t>& lengths, int64_t n_heads, int64_t head_dim)
+      : offsets{0}, pair_offsets{0}, heads(n_heads), width(head_dim) {
+    for (const int64_t length : lengths) {
+      offsets.push_back(offsets.back() + static_cast<int32_t>(length));
+      pair_offsets.push_back(pair_offsets.back() + length * length);
+    }
+    qkv = normal_values(offsets.back() * stride(), 5);
+    d_out = normal_values(offsets.back() * heads * width, 6);
+  }
+
+  int64_t stride() const { return 3 * heads * width + 1; }
+  int64_t batch() const { return static_cast<int64_t>(offsets.size()) - 1; }
+
+  RaggedAttention forward(Floats& out, Floats* probabilities, float dropout) const {
+    RaggedAttention args{.q = qkv.data(),
+                         .k = qkv.data() + heads * width,
+                         .v = qkv.data() + 2 * heads * width,
+                         .stride = stride(),
+                         .offsets = offsets.data(),
+                         .n_heads = heads,
+                         .head_dim = width,
+                         .scale = 0.3f,
+                         .out = out.data(),
+                         .out_stride = heads * width};
+    if (probabilities != nullptr) args.probabilities = probabilities->data();
+    args.pair_offsets = pair_offsets.data();
+    args.dropout = dropout;
+    args.seed = 11;
+    args.stream = 3;
+    return args;
+  }
+};
+
+struct AttentionResult {
+  Floats out, probabilities, d_qkv;
+};
+
+AttentionResult run_attention(const KernelTable& table, const AttentionData& data, float dropout) {
+  AttentionResult r;
+  r.out.resize(data.d_out.size());
+  r.probabilities.resize(data.heads * data.pair_offsets.back());
+  r.d_qkv.resize(data.qkv.size());
+  const RaggedAttention forward = data.forward(r.out, &r.probabilities, dropout);
+  table.attention(forward, 0, 1);
+  table.attention(forward, 1, data.batch());
+  RaggedAttentionGrad backward{.forward = forward, .d_out = data.d_out.data(), .d_q = r.d_qkv.data()};
+  backward.d_k = r.d_qkv.data() + data.heads * data.width;
+  backward.d_v = r.d_qkv.data() + 2 * data.heads * data.width;
+  table.attention_grad(backward, 0, data.batch());
+  return r;
+}
+
+TEST_P(Attention, AndItsGradientAgreeWithReference) {
+  for (const int64_t head_dim : {1, 8, 20, 32, 64}) {
+    for (const float dropout : {0.0f, 0.25f}) {
+      SCOPED_TRACE(testing::Message() << "head_dim " << head_dim << " dropout " << dropout);
+      const AttentionData data({1, 5, 16, 0, 33, 70, 129}, 3, head_dim);
+      const AttentionResult got = run_attention(table(), data, dropout);
+      const AttentionResult expected = run_attention(reference(), data, dropout);
+      EXPECT_LE(difference(got.out, expected.out), 5e-6);
+      EXPECT_LE(difference(got.probabilities, expected.probabilities), 2e-6);
+      EXPECT_LE(difference(got.d_qkv, expected.d_qkv), 2e-5);
+      Floats out(got.out.size());
+      table().attention(data.forward(out, nullptr, dropout), 0, data.batch());
+      EXPECT_LE(difference(out, got.out), 1e-6);
+    }
+  }
+}
+
+// Nothing is read or written, so there need not be any memory.
+TEST_P(Attention, OverNoTokens) {
+  const std::vector<int32_t> offsets = {0, 0, 0};
+  const std::vector<int64_t> pair_offsets = {0, 0, 0};
+  RaggedAttention args{.offsets = offsets.data(), .n_heads = 3, .head_dim = 20, .scale = 1};
+  args.stride = args.out_stride = 60;
+  args.pair_offsets = pair_offsets.data();
+  table().attention(args, 0, 2);
+  table().attention_grad({.forward = args}, 0, 2);
+}
+
+INSTANTIATE_TEST_SUITE_P(Tables, Attention, every_table(), name_of_table);
+
+}  // namespace
+}  // namespace fettle
