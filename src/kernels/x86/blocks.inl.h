@@ -26,7 +26,11 @@ inline void multiply_block(const BlockOperands& x, int64_t k, Lanes last, typena
 #pragma GCC unroll 2
     for (int v = 0; v < vectors; ++v) sums[i][v] = V::zero();
   }
-  const float* a = x.a;
+  // Four rows share a pointer, so that their addresses need few registers.
+  constexpr int kGroups = (rows + 3) / 4;
+  const float* a[kGroups];
+#pragma GCC unroll 4
+  for (int g = 0; g < kGroups; ++g) a[g] = x.a + 4 * g * x.a_row;
   const float* b = x.b;
   for (int64_t l = 0; l < k; ++l) {
     Float right[vectors];
@@ -34,11 +38,12 @@ inline void multiply_block(const BlockOperands& x, int64_t k, Lanes last, typena
     right[vectors - 1] = V::load(b + (vectors - 1) * V::kWidth, last);
 #pragma GCC unroll 16
     for (int i = 0; i < rows; ++i) {
-      const Float left = V::broadcast(a[i * x.a_row]);
+      const Float left = V::broadcast(a[i / 4][i % 4 * x.a_row]);
 #pragma GCC unroll 2
       for (int v = 0; v < vectors; ++v) sums[i][v] = V::fma(left, right[v], sums[i][v]);
     }
-    a += x.a_column;
+#pragma GCC unroll 4
+    for (int g = 0; g < kGroups; ++g) a[g] += x.a_column;
     b += x.b_row;
   }
 }

@@ -1,4 +1,4 @@
-// Fetching weights into the caches before they are needed.
+// Fetching memory into the caches before it is needed.
 #pragma once
 
 #include <cstddef>
@@ -8,13 +8,16 @@
 
 namespace fettle {
 
-// Into all caches; into the second level and below. Written as assembler because gcc 12 takes a function that does
-// nothing but __builtin_prefetch for one without effect and removes the calls.
+// Into all caches; into the second level and below; into all caches, to be written. Written as assembler because gcc 12
+// takes a function that does nothing but __builtin_prefetch for one without effect and removes the calls.
 [[gnu::always_inline]] inline void prefetch_near(const std::byte* p) {
   asm volatile("prefetcht0 %0" : : "m"(*p));
 }
 [[gnu::always_inline]] inline void prefetch_far(const std::byte* p) {
   asm volatile("prefetcht1 %0" : : "m"(*p));
+}
+[[gnu::always_inline]] inline void prefetch_to_write(const std::byte* p) {
+  asm volatile("prefetchw %0" : : "m"(*p));
 }
 
 // Lines of up to six panels, a few of each at every step. User is a type of the kernel that uses it, so that each

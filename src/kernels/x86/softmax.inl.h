@@ -18,21 +18,35 @@ inline float row_maximum(const float* x, int64_t n) {
       [](auto a, auto b) { return V::max(a, b); }));
 }
 
-// y = softmax(x); y may be x. n >= 1.
-template <typename V>
-inline void softmax_row(const float* x, float* y, int64_t n) {
+// store(i, values, lanes) for every vector of softmax(x), n >= 1; work [n] may be x.
+template <typename V, typename Store>
+inline void softmax_row_as(const float* x, float* work, int64_t n, Store&& store) {
   using Float = typename V::Float;
+  if (n <= V::kWidth) {  // all in one register
+    const Float lowest = V::broadcast(-INFINITY);
+    const FirstLanes lanes{n};
+    const Float value = V::keep(V::load(x, lanes), lowest, lanes);
+    const Float power = V::keep(exp<V>(value - V::broadcast(V::largest(value))), V::zero(), lanes);
+    store(0, power * V::broadcast(1.0f / V::sum(power)), lanes);
+    return;
+  }
   const Float maximum = V::broadcast(row_maximum<V>(x, n));
   const Float sum = reduce_vectors<V>(
       n, V::zero(),
       [&](int64_t i, auto lanes) {
         const Float power = V::keep(exp<V>(V::load(x + i, lanes) - maximum), V::zero(), lanes);
-        V::store(y + i, power, lanes);
+        V::store(work + i, power, lanes);
         return power;
       },
       [](auto a, auto b) { return a + b; });
   const Float inverse = V::broadcast(1.0f / V::sum(sum));
-  for_each_vector<V>(n, [&](int64_t i, auto lanes) { V::store(y + i, V::load(y + i, lanes) * inverse, lanes); });
+  for_each_vector<V>(n, [&](int64_t i, auto lanes) { store(i, V::load(work + i, lanes) * inverse, lanes); });
+}
+
+// y = softmax(x); y may be x. n >= 1.
+template <typename V>
+inline void softmax_row(const float* x, float* y, int64_t n) {
+  softmax_row_as<V>(x, y, n, [&](int64_t i, auto values, auto lanes) { V::store(y + i, values, lanes); });
 }
 
 template <typename V>

@@ -4,6 +4,7 @@
 #include "kernels/kernel_table.h"
 #include "kernels/x86/activation.inl.h"
 #include "kernels/x86/attention.inl.h"
+#include "kernels/x86/attention_grad.inl.h"
 #include "kernels/x86/dropout.inl.h"
 #include "kernels/x86/elementwise.inl.h"
 #include "kernels/x86/layer_norm.inl.h"
