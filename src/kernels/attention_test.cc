@@ -65,10 +65,10 @@ AttentionResult run_attention(const KernelTable& table, const AttentionData& dat
 }
 
 TEST_P(Attention, AndItsGradientAgreeWithReference) {
-  for (const int64_t head_dim : {1, 8, 20, 32, 64}) {
+  for (const int64_t head_dim : {1, 8, 16, 20, 32, 64}) {
     for (const float dropout : {0.0f, 0.25f}) {
       SCOPED_TRACE(testing::Message() << "head_dim " << head_dim << " dropout " << dropout);
-      const AttentionData data({1, 5, 16, 0, 33, 70, 129}, 3, head_dim);
+      const AttentionData data({1, 5, 16, 0, 2, 33, 70, 129, 9}, 3, head_dim);
       const AttentionResult got = run_attention(table(), data, dropout);
       const AttentionResult expected = run_attention(reference(), data, dropout);
       EXPECT_LE(difference(got.out, expected.out), 5e-6);
@@ -78,6 +78,27 @@ TEST_P(Attention, AndItsGradientAgreeWithReference) {
       table().attention(data.forward(out, nullptr, dropout), 0, data.batch());
       EXPECT_LE(difference(out, got.out), 1e-6);
     }
+  }
+}
+
+TEST_P(Attention, HasTheSameBitsHoweverTheSequencesAreCut) {
+  for (const int64_t head_dim : {20, 64}) {
+    const AttentionData data({3, 16, 17, 1, 64, 31, 65}, 2, head_dim);
+    const AttentionResult together = run_attention(table(), data, 0.1f);
+    AttentionResult apart = together;
+    const RaggedAttention forward = data.forward(apart.out, &apart.probabilities, 0.1f);
+    RaggedAttentionGrad backward{.forward = forward, .d_out = data.d_out.data(), .d_q = apart.d_qkv.data()};
+    backward.d_k = apart.d_qkv.data() + data.heads * data.width;
+    backward.d_v = apart.d_qkv.data() + 2 * data.heads * data.width;
+    for (Floats* values : {&apart.out, &apart.probabilities, &apart.d_qkv})
+      std::fill(values->begin(), values->end(), 0);
+    for (int64_t s = data.batch() - 1; s >= 0; --s) {
+      table().attention(forward, s, s + 1);
+      table().attention_grad(backward, s, s + 1);
+    }
+    EXPECT_EQ(apart.out, together.out);
+    EXPECT_EQ(apart.probabilities, together.probabilities);
+    EXPECT_EQ(apart.d_qkv, together.d_qkv);
   }
 }
 

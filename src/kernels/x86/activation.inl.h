@@ -52,15 +52,27 @@ inline typename V::Float activation_slope(typename V::Float x) {
 
 template <typename V, Activation kind>
 void activate_as(const float* x, float* y, int64_t n) {
-  for_each_vector<V>(
-      n, [&](int64_t i, auto lanes) { V::store(y + i, activation_value<V, kind>(V::load(x + i, lanes)), lanes); });
+  for_each_vector_fetching<V>(
+      n,
+      [&](int64_t i) {
+        fetch_near(x + i);
+        fetch_to_write(y + i);
+      },
+      [&](int64_t i, auto lanes) { V::store(y + i, activation_value<V, kind>(V::load(x + i, lanes)), lanes); });
 }
 
 template <typename V, Activation kind>
 void activate_grad_as(const float* x, const float* d_y, float* d_x, int64_t n) {
-  for_each_vector<V>(n, [&](int64_t i, auto lanes) {
-    V::store(d_x + i, V::load(d_y + i, lanes) * activation_slope<V, kind>(V::load(x + i, lanes)), lanes);
-  });
+  for_each_vector_fetching<V>(
+      n,
+      [&](int64_t i) {
+        fetch_near(x + i);
+        fetch_near(d_y + i);
+        fetch_to_write(d_x + i);
+      },
+      [&](int64_t i, auto lanes) {
+        V::store(d_x + i, V::load(d_y + i, lanes) * activation_slope<V, kind>(V::load(x + i, lanes)), lanes);
+      });
 }
 
 template <typename V>

@@ -61,11 +61,10 @@ inline void fetch_rows(const float* x, int64_t stride, int64_t length, int64_t h
   const int64_t n = length < kFetchedRows ? length : kFetchedRows;
   for (int64_t r = 0; r < n; ++r) {
     for (int64_t c = 0; c < head_dim; c += kLineBytes / int64_t{sizeof(float)}) {
-      const auto* line = reinterpret_cast<const std::byte*>(x + r * stride + c);
       if constexpr (to_write) {
-        prefetch_to_write(line);
+        fetch_to_write(x + r * stride + c);
       } else {
-        prefetch_near(line);
+        fetch_near(x + r * stride + c);
       }
     }
   }

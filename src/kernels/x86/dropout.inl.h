@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <type_traits>
 
 #include "base/philox.h"
 #include "kernels/x86/lanes.h"
@@ -114,13 +115,21 @@ void dropout(const float* x, float* y, int64_t n, float p, uint64_t seed, uint64
   };
   const auto skip = static_cast<int64_t>(first % 8);
   if (skip != 0) some(n < 64 - skip ? n : 64 - skip, draw.of_block(block) >> skip);
-  while (done + 64 <= n) {
+  const auto whole = [&](auto fetch) {
     const uint64_t bits = draw.of_block(block);
 #pragma GCC unroll 8
-    for (int64_t i = 0; i < 64; i += V::kWidth) apply(done + i, bits >> i, AllLanes{});
+    for (int64_t i = 0; i < 64; i += V::kWidth) {
+      if constexpr (fetch) {
+        fetch_near(x + done + kFetchAhead + i);
+        fetch_to_write(y + done + kFetchAhead + i);
+      }
+      apply(done + i, bits >> i, AllLanes{});
+    }
     done += 64;
     block += 8;
-  }
+  };
+  while (done + kFetchAhead + 64 <= n) whole(std::true_type{});
+  while (done + 64 <= n) whole(std::false_type{});
   if (done < n) some(n - done, draw.of_block(block));
 }
 

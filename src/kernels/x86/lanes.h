@@ -1,7 +1,10 @@
 // Loops over arrays in vectors, with one body for whole vectors and for the last, partial one.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
+
+#include "kernels/x86/prefetch.h"
 
 namespace fettle::x86 {
 namespace {
@@ -18,6 +21,29 @@ inline void for_each_vector(int64_t n, Body&& body) {
   int64_t i = 0;
   for (; i + V::kWidth <= n; i += V::kWidth) body(i, AllLanes{});
   if (i < n) body(i, FirstLanes{n - i});
+}
+
+// Elements ahead of the present one that memory is asked for. The processor fetches ahead by itself, but not beyond a
+// page, and so too late.
+constexpr int64_t kFetchAhead = 1024;
+
+inline void fetch_near(const float* p) {
+  prefetch_near(reinterpret_cast<const std::byte*>(p));
+}
+inline void fetch_to_write(const float* p) {
+  prefetch_to_write(reinterpret_cast<const std::byte*>(p));
+}
+
+// The same for long arrays in memory: fetch(j) is to fetch vector j of every array. Nothing beyond n is fetched, as it
+// may be another thread's.
+template <typename V, typename Fetch, typename Body>
+inline void for_each_vector_fetching(int64_t n, Fetch&& fetch, Body&& body) {
+  int64_t i = 0;
+  for (; i + kFetchAhead + V::kWidth <= n; i += V::kWidth) {
+    fetch(i + kFetchAhead);
+    body(i, AllLanes{});
+  }
+  for_each_vector<V>(n - i, [&](int64_t j, auto lanes) { body(i + j, lanes); });
 }
 
 // Combines value(i, lanes) over [0, n) lane by lane, in four chains and a fixed order. Lanes beyond n must be `start`.

@@ -11,7 +11,15 @@
 namespace fettle::x86 {
 namespace {
 
-template <typename V>
+// Ranges of fewer elements are likely to be in the first-level cache.
+constexpr int64_t kWorthFetching = 12288;
+
+// Whether rows after this one are left that reach beyond what a row fetches ahead.
+inline bool has_rows_to_fetch(int64_t row, int64_t row_end, int64_t width) {
+  return (row_end - row - 1) * width >= kFetchAhead;
+}
+
+template <typename V, bool fetch>
 inline void layer_norm_row(const LayerNorm& args, int64_t row) {
   using Float = typename V::Float;
   const auto plus = [](Float a, Float b) { return a + b; };
@@ -21,6 +29,11 @@ inline void layer_norm_row(const LayerNorm& args, int64_t row) {
   const Float total = reduce_vectors<V>(
       args.width, V::zero(),
       [&](int64_t i, auto lanes) {
+        if constexpr (fetch) {
+          fetch_near(x + i + kFetchAhead);
+          if (residual != nullptr) fetch_near(residual + i + kFetchAhead);
+          fetch_to_write(y + i + kFetchAhead);
+        }
         Float value = V::load(x + i, lanes);
         if (residual != nullptr) value = value + V::load(residual + i, lanes);
         V::store(y + i, value, lanes);
@@ -48,11 +61,14 @@ inline void layer_norm_row(const LayerNorm& args, int64_t row) {
 
 template <typename V>
 void layer_norm(const LayerNorm& args, int64_t row_begin, int64_t row_end) {
-  for (int64_t row = row_begin; row < row_end; ++row) layer_norm_row<V>(args, row);
+  int64_t row = row_begin;
+  const int64_t fetch_end = (row_end - row_begin) * args.width > kWorthFetching ? row_end : row_begin;
+  for (; has_rows_to_fetch(row, fetch_end, args.width); ++row) layer_norm_row<V, true>(args, row);
+  for (; row < row_end; ++row) layer_norm_row<V, false>(args, row);
 }
 
 // d_gamma and d_beta [width] gain this row's share.
-template <typename V>
+template <typename V, bool fetch>
 inline void layer_norm_grad_row(const LayerNormGrad& args, int64_t row, float* d_gamma, float* d_beta) {
   using Float = typename V::Float;
   const float* x = args.x + row * args.width;
@@ -63,6 +79,11 @@ inline void layer_norm_grad_row(const LayerNormGrad& args, int64_t row, float* d
   Float sum = V::zero();       // Σ d_y γ
   Float dot_norm = V::zero();  // Σ d_y γ x̂
   for_each_vector<V>(args.width, [&](int64_t i, auto lanes) {
+    if constexpr (fetch) {
+      fetch_near(x + i + kFetchAhead);
+      fetch_near(d_y + i + kFetchAhead);
+      fetch_to_write(d_x + i + kFetchAhead);
+    }
     const Float gradient = V::load(d_y + i, lanes);
     const Float normalized = (V::load(x + i, lanes) - mean) * rstd;
     const Float scaled = gradient * V::load(args.gamma + i, lanes);
@@ -91,7 +112,9 @@ void layer_norm_grad(const LayerNormGrad& args, ThreadPool& pool) {
   pool.parallel_ranges(args.rows, kRowsPerBlock, [&](int64_t begin, int64_t end, int) {
     float* d_gamma = partial + begin / kRowsPerBlock * 2 * width;
     for_each_vector<V>(2 * width, [&](int64_t i, auto lanes) { V::store(d_gamma + i, V::zero(), lanes); });
-    for (int64_t row = begin; row < end; ++row) layer_norm_grad_row<V>(args, row, d_gamma, d_gamma + width);
+    int64_t row = begin;
+    for (; has_rows_to_fetch(row, end, width); ++row) layer_norm_grad_row<V, true>(args, row, d_gamma, d_gamma + width);
+    for (; row < end; ++row) layer_norm_grad_row<V, false>(args, row, d_gamma, d_gamma + width);
   });
   const auto add_up = [&](const float* first, float* out) {
     if (out == nullptr) return;
