@@ -12,7 +12,7 @@ namespace {
 using test::toy_model;
 
 Model distilbert_model() {
-  Model teacher = toy_model({"red", "green"});
+  Model teacher = toy_model({"red", "green"}, 1, 2, 32);
   ModelConfig config = teacher.config;
   config.architecture = Architecture::kDistilBert;
   config.n_token_types = 0;
@@ -57,7 +57,7 @@ TEST(StudentRule, RefusesNonsense) {
 
 // With every layer and width kept, a rule changes nothing: full-width selections and projections are exact.
 TEST(Student, WholeCopyGivesTheSameLogits) {
-  for (const Model& teacher : {toy_model({"red", "green"}), distilbert_model()}) {
+  for (const Model& teacher : {toy_model({"red", "green"}, 1, 2, 32), distilbert_model()}) {
     const std::vector<float> expected = logits(teacher);
     const Model copy = make_student(teacher, "layers=0,1 heads=2 intermediate=64", 0);
     const std::vector<float> actual = logits(copy);
@@ -67,7 +67,7 @@ TEST(Student, WholeCopyGivesTheSameLogits) {
 }
 
 TEST(Student, HasTheShapesOfItsRule) {
-  for (const Model& teacher : {toy_model({"red", "green"}), distilbert_model()}) {
+  for (const Model& teacher : {toy_model({"red", "green"}, 1, 2, 32), distilbert_model()}) {
     const Model student = make_student(teacher, "layers=1 hidden=16 intermediate=10", 0);
     EXPECT_EQ(student.config.hidden_size, 16);
     ASSERT_EQ(student.config.layers.size(), 1u);
@@ -80,7 +80,7 @@ TEST(Student, HasTheShapesOfItsRule) {
 }
 
 TEST(Student, DoesNotShareMemoryWithItsTeacher) {
-  const Model teacher = toy_model({"red", "green"});
+  const Model teacher = toy_model({"red", "green"}, 1, 2, 32);
   Model student = make_student(teacher, "layers=0", 0);
   const float before = teacher.parameters.get("classifier.weight").data.data<float>()[0];
   student.parameters.get_mutable("classifier.weight").data.mutable_data<float>()[0] = before + 1;
@@ -89,7 +89,7 @@ TEST(Student, DoesNotShareMemoryWithItsTeacher) {
 
 // Embeddings that lie in a subspace are kept whole by as many directions as it has.
 TEST(Student, ProjectionKeepsDistancesWithinTheSubspace) {
-  Model teacher = toy_model({"red", "green"});
+  Model teacher = toy_model({"red", "green"}, 1, 2, 32);
   const std::string name = "bert.embeddings.word_embeddings.weight";
   Tensor table = teacher.parameters.get(name).decode().clone();
   const int64_t rows = table.dim(0);
