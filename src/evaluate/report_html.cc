@@ -38,7 +38,7 @@ svg .ring { fill: none; stroke: var(--mark); stroke-width: 2; stroke-dasharray: 
 .c4 { fill: #66ccee; stroke: #66ccee; background: #66ccee; } .c5 { fill: #aa3377; stroke: #aa3377; background: #aa3377; }
 .c6 { fill: #bbbbbb; stroke: #bbbbbb; background: #bbbbbb; } .c7 { fill: #ee8866; stroke: #ee8866; background: #ee8866; }
 footer { margin-top: 2.5rem; color: var(--soft); font-size: .85rem; }
-@media print { body { max-width: none; padding: 0; font-size: 10px; } table { font-size: 8.5px; } th, td { padding: .2rem .3rem; }
+@media print { :root { color-scheme: light; font-size: 11px; } body { max-width: none; padding: 0; font-size: 1rem; } svg.plot { max-height: 34rem; }
   h2 { break-after: avoid; } svg.plot, tr { break-inside: avoid; } * { print-color-adjust: exact; -webkit-print-color-adjust: exact; } }
 @page { size: A4 landscape; margin: 14mm; }
 )css";
