@@ -53,8 +53,9 @@ struct MatmulBlock {
         transpose_into<V>(p.b + (column + j) * p.ldb + depth, p.ldb, n, n_depth, panel, kColumns);
         if constexpr (to_bf16) copy_rounded<V, true>(panel, panel, n_depth * kColumns);
       } else {
-        const float* b = p.b + depth * p.ldb + column + j;
-        for (int64_t l = 0; l < n_depth; ++l) copy_rounded<V, to_bf16>(b + l * p.ldb, panel + l * kColumns, n);
+        for (int64_t l = 0; l < n_depth; ++l) {
+          copy_rounded<V, to_bf16>(p.b + (depth + l) * p.ldb + column + j, panel + l * kColumns, n);
+        }
       }
     }
   }
@@ -64,8 +65,9 @@ struct MatmulBlock {
   BlockOperands pack_a(int64_t i) {
     const int64_t n = least(kRows, rows - i);
     if (p.transpose_a) {
-      const float* a = p.a + depth * p.lda + row + i;
-      for (int64_t l = 0; l < n_depth; ++l) copy_rounded<V, to_bf16>(a + l * p.lda, packed_a + l * kRows, n);
+      for (int64_t l = 0; l < n_depth; ++l) {
+        copy_rounded<V, to_bf16>(p.a + (depth + l) * p.lda + row + i, packed_a + l * kRows, n);
+      }
       return {packed_a, 1, kRows, nullptr, kColumns};
     }
     const float* a = p.a + (row + i) * p.lda + depth;
