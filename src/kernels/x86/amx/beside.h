@@ -42,8 +42,9 @@ class SourceFetch {
     const int64_t row = source.lines_are_rows ? first_line : first_deep;
     const int64_t column = source.lines_are_rows ? first_deep : first_line;
     stride_ = source.stride * static_cast<int64_t>(sizeof(float));
-    at_ = reinterpret_cast<const char*>(source.data + row * source.stride + column);
     if (row_bytes_ <= 0) rows_ = 0;
+    // With nothing to sum there may be no matrix.
+    if (rows_ > 0) at_ = reinterpret_cast<const char*>(source.data + row * source.stride + column);
   }
   int64_t n_lines() const { return rows_ * divide_up(row_bytes_, 64); }
   [[gnu::always_inline]] void step() {
