@@ -29,12 +29,11 @@ std::shared_ptr<std::byte> map_block(size_t size) {
   const size_t reserved = size + kLargePage;
   void* mapped = ::mmap(nullptr, reserved, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (mapped == MAP_FAILED) return nullptr;
-  const auto start = reinterpret_cast<uintptr_t>(mapped);
-  const uintptr_t block = (start + kLargePage - 1) / kLargePage * kLargePage;
-  if (block > start) ::munmap(mapped, block - start);
-  const uintptr_t end = block + size;
-  if (start + reserved > end) ::munmap(reinterpret_cast<void*>(end), start + reserved - end);
-  auto* data = reinterpret_cast<std::byte*>(block);
+  auto* first = static_cast<std::byte*>(mapped);
+  const size_t before = (kLargePage - reinterpret_cast<uintptr_t>(mapped) % kLargePage) % kLargePage;
+  std::byte* data = first + before;
+  if (before > 0) ::munmap(first, before);
+  if (before < kLargePage) ::munmap(data + size, kLargePage - before);
   ::madvise(data, size, MADV_HUGEPAGE);  // a wish; small pages serve as well
   return std::shared_ptr<std::byte>(data, [size](std::byte* p) { ::munmap(p, size); });
 }

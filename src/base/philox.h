@@ -2,6 +2,7 @@
 #pragma once
 
 #include <array>
+#include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <utility>
@@ -18,7 +19,7 @@ std::array<uint32_t, 4> philox4x32(uint64_t seed, uint64_t stream, uint64_t coun
 // at least this threshold: p · 2^16, rounded. p acts in steps of 1 / 65536 (0.1 as 0.100006); beyond 1 - 2^-17 nothing
 // is kept. Kept values are divided by 1 - p, not by the rounded share.
 inline uint32_t dropout_threshold(float p) {
-  return static_cast<uint32_t>(static_cast<double>(p) * 65536.0 + 0.5);
+  return static_cast<uint32_t>(std::lround(static_cast<double>(p) * 65536.0));
 }
 inline bool dropout_keep(uint64_t seed, uint64_t stream, uint64_t index, float p) {
   const uint32_t word = philox4x32(seed, stream, index / 8)[index % 8 / 2];
