@@ -40,8 +40,9 @@ int64_t size_bytes(const TensorType& type, const SymbolBindings& bindings) {
 
 std::shared_ptr<std::byte> allocate_arena(int64_t size_bytes) {
   auto memory = allocate_block(size_bytes);
-  if (memory == nullptr)
+  if (memory == nullptr) {
     failed("run", fmt::format("not enough memory for {} bytes of intermediate values", size_bytes));
+  }
   return memory;
 }
 

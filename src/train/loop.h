@@ -50,9 +50,8 @@ class Trainer {
   const TrainOptions options_;
   Machine& machine_;
   Graph graph_;
-  std::vector<std::string> gradient_names_;
-  std::vector<std::string> squares_names_;  // outputs with the sums of their squares, "" where there is none  //
-                                            // outputs of the graph, one for each slot
+  std::vector<std::string> gradient_names_;  // outputs of the graph, one for each slot
+  std::vector<std::string> squares_names_;   // outputs with the sums of their squares, "" where there is none
   std::vector<ParameterSlot> slots_;
   std::unique_ptr<Optimizer> optimizer_;
   std::unique_ptr<Executor> executor_;

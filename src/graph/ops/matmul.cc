@@ -1,5 +1,4 @@
-// Rank-2 product c = op(a) op(b). With a third input z and the attribute activation_grad, c = op(a) op(b) ·
-// activation'(z); with the attribute squares, a second output [1] is the sum of c's squares.
+// Rank-2 product c = op(a) op(b); with the attribute squares a second output [1] is the sum of c's squares.
 #include "base/error.h"
 #include "graph/infer.h"
 #include "graph/reference.h"

@@ -55,8 +55,8 @@ void activate_as(const float* x, float* y, int64_t n) {
   for_each_vector_fetching<V>(
       n,
       [&](int64_t i) {
-        fetch_near(x + i);
-        fetch_to_write(y + i);
+        prefetch_near(x + i);
+        prefetch_to_write(y + i);
       },
       [&](int64_t i, auto lanes) { V::store(y + i, activation_value<V, kind>(V::load(x + i, lanes)), lanes); });
 }
@@ -66,9 +66,9 @@ void activate_grad_as(const float* x, const float* d_y, float* d_x, int64_t n) {
   for_each_vector_fetching<V>(
       n,
       [&](int64_t i) {
-        fetch_near(x + i);
-        fetch_near(d_y + i);
-        fetch_to_write(d_x + i);
+        prefetch_near(x + i);
+        prefetch_near(d_y + i);
+        prefetch_to_write(d_x + i);
       },
       [&](int64_t i, auto lanes) {
         V::store(d_x + i, V::load(d_y + i, lanes) * activation_slope<V, kind>(V::load(x + i, lanes)), lanes);

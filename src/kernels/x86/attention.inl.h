@@ -52,6 +52,8 @@ inline void for_each_head(const RaggedAttention& args, int64_t begin, int64_t en
   if (head.length > 0) function(head, AttentionHead{});
 }
 
+constexpr int64_t kLineFloats = 16;  // of a cache line
+
 // A head's rows of x [tokens, n_heads · head_dim], soon to be read or written. Of long heads a part is enough: they
 // take their time.
 constexpr int64_t kFetchedRows = 64;
@@ -60,11 +62,11 @@ template <bool to_write = false>
 inline void fetch_rows(const float* x, int64_t stride, int64_t length, int64_t head_dim) {
   const int64_t n = length < kFetchedRows ? length : kFetchedRows;
   for (int64_t r = 0; r < n; ++r) {
-    for (int64_t c = 0; c < head_dim; c += kLineBytes / int64_t{sizeof(float)}) {
+    for (int64_t c = 0; c < head_dim; c += kLineFloats) {
       if constexpr (to_write) {
-        fetch_to_write(x + r * stride + c);
+        prefetch_to_write(x + r * stride + c);
       } else {
-        fetch_near(x + r * stride + c);
+        prefetch_near(x + r * stride + c);
       }
     }
   }

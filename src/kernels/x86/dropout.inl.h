@@ -120,8 +120,8 @@ void dropout(const float* x, float* y, int64_t n, float p, uint64_t seed, uint64
 #pragma GCC unroll 8
     for (int64_t i = 0; i < 64; i += V::kWidth) {
       if constexpr (fetch) {
-        fetch_near(x + done + kFetchAhead + i);
-        fetch_to_write(y + done + kFetchAhead + i);
+        prefetch_near(x + done + kFetchAhead + i);
+        prefetch_to_write(y + done + kFetchAhead + i);
       }
       apply(done + i, bits >> i, AllLanes{});
     }

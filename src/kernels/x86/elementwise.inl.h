@@ -15,9 +15,9 @@ void add(const float* a, const float* b, float* y, int64_t n) {
   for_each_vector_fetching<V>(
       n,
       [&](int64_t i) {
-        fetch_near(a + i);
-        fetch_near(b + i);
-        fetch_to_write(y + i);
+        prefetch_near(a + i);
+        prefetch_near(b + i);
+        prefetch_to_write(y + i);
       },
       [&](int64_t i, auto lanes) { V::store(y + i, V::load(a + i, lanes) + V::load(b + i, lanes), lanes); });
 }
@@ -49,7 +49,7 @@ void sum_rows(const float* x, int64_t rows, int64_t ldx, float* y, int64_t begin
     for_each_vector<V>(n, [&](int64_t i, auto lanes) {
       if constexpr (fetch) {
 #pragma GCC unroll 4
-        for (int64_t k = 0; k < 4; ++k) fetch_near(later + k * ldx + i);
+        for (int64_t k = 0; k < 4; ++k) prefetch_near(later + k * ldx + i);
       }
       typename V::Float sum = V::load(sums + i, lanes) + V::load(row + i, lanes);
       sum = sum + V::load(row + ldx + i, lanes);
@@ -98,10 +98,10 @@ void adamw(const AdamwStep& step, int64_t begin, int64_t end) {
   const Float decay = V::broadcast(static_cast<float>(1.0 - static_cast<double>(step.lr) * step.weight_decay));
   for_each_vector<V>(end - begin, [&](int64_t offset, auto lanes) {
     const int64_t i = begin + offset;
-    fetch_near(step.weight + i + kPrefetch);
-    fetch_near(step.grad + i + kPrefetch);
-    fetch_near(step.m + i + kPrefetch);
-    fetch_near(step.v + i + kPrefetch);
+    prefetch_near(step.weight + i + kPrefetch);
+    prefetch_near(step.grad + i + kPrefetch);
+    prefetch_near(step.m + i + kPrefetch);
+    prefetch_near(step.v + i + kPrefetch);
     const Float g = V::load(step.grad + i, lanes) * grad_scale;
     const Float m = V::fma(V::load(step.m + i, lanes), beta1, rest1 * g);
     const Float v = V::fma(V::load(step.v + i, lanes), beta2, rest2 * g * g);

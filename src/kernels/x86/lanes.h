@@ -27,13 +27,6 @@ inline void for_each_vector(int64_t n, Body&& body) {
 // page, and so too late.
 constexpr int64_t kFetchAhead = 1024;
 
-inline void fetch_near(const float* p) {
-  prefetch_near(reinterpret_cast<const std::byte*>(p));
-}
-inline void fetch_to_write(const float* p) {
-  prefetch_to_write(reinterpret_cast<const std::byte*>(p));
-}
-
 // The same for long arrays in memory: fetch(j) is to fetch vector j of every array. Nothing beyond n is fetched, as it
 // may be another thread's.
 template <typename V, typename Fetch, typename Body>

@@ -30,9 +30,9 @@ inline void layer_norm_row(const LayerNorm& args, int64_t row) {
       args.width, V::zero(),
       [&](int64_t i, auto lanes) {
         if constexpr (fetch) {
-          fetch_near(x + i + kFetchAhead);
-          if (residual != nullptr) fetch_near(residual + i + kFetchAhead);
-          fetch_to_write(y + i + kFetchAhead);
+          prefetch_near(x + i + kFetchAhead);
+          if (residual != nullptr) prefetch_near(residual + i + kFetchAhead);
+          prefetch_to_write(y + i + kFetchAhead);
         }
         Float value = V::load(x + i, lanes);
         if (residual != nullptr) value = value + V::load(residual + i, lanes);
@@ -80,9 +80,9 @@ inline void layer_norm_grad_row(const LayerNormGrad& args, int64_t row, float* d
   Float dot_norm = V::zero();  // Σ d_y γ x̂
   for_each_vector<V>(args.width, [&](int64_t i, auto lanes) {
     if constexpr (fetch) {
-      fetch_near(x + i + kFetchAhead);
-      fetch_near(d_y + i + kFetchAhead);
-      fetch_to_write(d_x + i + kFetchAhead);
+      prefetch_near(x + i + kFetchAhead);
+      prefetch_near(d_y + i + kFetchAhead);
+      prefetch_to_write(d_x + i + kFetchAhead);
     }
     const Float gradient = V::load(d_y + i, lanes);
     const Float normalized = (V::load(x + i, lanes) - mean) * rstd;

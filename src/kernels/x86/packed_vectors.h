@@ -15,7 +15,7 @@
 #include <utility>
 
 #include "kernels/packed_panels.h"
-#include "kernels/x86/prefetch.h"
+#include "kernels/x86/far_prefetch.h"
 
 namespace fettle {
 

@@ -1,45 +1,18 @@
 // Fetching memory into the caches before it is needed.
 #pragma once
 
-#include <cstddef>
-#include <cstdint>
-
-#include "kernels/packed_panels.h"
-
 namespace fettle {
 
 // Into all caches; into the second level and below; into all caches, to be written. Written as assembler because gcc 12
 // takes a function that does nothing but __builtin_prefetch for one without effect and removes the calls.
-[[gnu::always_inline]] inline void prefetch_near(const std::byte* p) {
-  asm volatile("prefetcht0 %0" : : "m"(*p));
+[[gnu::always_inline]] inline void prefetch_near(const void* p) {
+  asm volatile("prefetcht0 %0" : : "m"(*static_cast<const char*>(p)));
 }
-[[gnu::always_inline]] inline void prefetch_far(const std::byte* p) {
-  asm volatile("prefetcht1 %0" : : "m"(*p));
+[[gnu::always_inline]] inline void prefetch_far(const void* p) {
+  asm volatile("prefetcht1 %0" : : "m"(*static_cast<const char*>(p)));
 }
-[[gnu::always_inline]] inline void prefetch_to_write(const std::byte* p) {
-  asm volatile("prefetchw %0" : : "m"(*p));
+[[gnu::always_inline]] inline void prefetch_to_write(const void* p) {
+  asm volatile("prefetchw %0" : : "m"(*static_cast<const char*>(p)));
 }
-
-// Lines of up to six panels, a few of each at every step. User is a type of the kernel that uses it, so that each
-// instruction set has its own copy of the code.
-template <typename User>
-struct FarPrefetch {
-  const std::byte* panels[kGroupPanels] = {};
-  int64_t n_panels = 0;
-  int64_t lines_left = 0;      // of each panel
-  int64_t lines_per_step = 0;  // of the present panels; they are walked n_passes times
-  int64_t n_passes = 1;
-  int64_t credit = 0;
-
-  void step() {
-    for (credit += lines_per_step; credit >= n_passes && lines_left > 0; credit -= n_passes) {
-      for (int64_t i = 0; i < n_panels; ++i) {
-        prefetch_far(panels[i]);
-        panels[i] += kLineBytes;
-      }
-      --lines_left;
-    }
-  }
-};
 
 }  // namespace fettle

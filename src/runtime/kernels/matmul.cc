@@ -37,8 +37,8 @@ class MatmulNode : public NodeKernel {
                          .c = c.f32(),
                          .ldc = c.width,
                          .sum_of_squares = squares_ == kNoValue ? nullptr : &squares};
-    if (c.size() > 0)
-      (precision_ == Precision::kBF16 ? context.table->matmul_bf16 : context.table->matmul_f32)(product, *context.pool);
+    const auto multiply = precision_ == Precision::kBF16 ? context.table->matmul_bf16 : context.table->matmul_f32;
+    if (c.size() > 0) multiply(product, *context.pool);
     if (squares_ != kNoValue) *context[squares_].f32() = static_cast<float>(squares);
   }
 

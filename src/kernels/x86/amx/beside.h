@@ -7,6 +7,7 @@
 
 #include "kernels/kernel_table.h"
 #include "kernels/x86/amx/pack_tiles.h"
+#include "kernels/x86/prefetch.h"
 
 namespace fettle::amx {
 namespace {
@@ -49,7 +50,7 @@ class SourceFetch {
   int64_t n_lines() const { return rows_ * divide_up(row_bytes_, 64); }
   [[gnu::always_inline]] void step() {
     if (rows_ <= 0) return;
-    asm volatile("prefetcht1 %0" : : "m"(at_[offset_]));
+    prefetch_far(at_ + offset_);
     offset_ += 64;
     if (offset_ < row_bytes_) return;
     offset_ = 0;

@@ -127,7 +127,7 @@ struct Product {
   bool share_left;
   TileSource shared, cut;
   TileForm shared_form, cut_form;
-  int64_t depth_tiles;  // of the whole product, at least 1
+  int64_t depth_tiles;  // of the whole product
   int64_t step_tiles;   // of one step
   int64_t task_panels;
   int64_t strip_panels;

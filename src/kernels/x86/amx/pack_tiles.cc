@@ -2,11 +2,14 @@
 
 #include <immintrin.h>
 
+#include "kernels/x86/prefetch.h"
+
 namespace fettle::amx {
 namespace {
 
 constexpr int kRows = 16;
 constexpr int64_t kTileValues = 512;
+// The hardware does not keep up with so many rows read side by side. Fetching what does not exist does no harm.
 constexpr int64_t kAheadTiles = 4;  // how far along its rows a matrix is fetched before it is read
 
 __mmask16 first(int64_t n) {
@@ -44,11 +47,6 @@ void transpose(__m512i (&r)[kRows]) {
   }
 }
 
-// The hardware does not keep up with this many rows read side by side. Fetching what does not exist does no harm.
-[[gnu::always_inline]] inline void fetch_line(const float* data) {
-  asm volatile("prefetcht0 %0" : : "m"(*data));
-}
-
 // Row i: 32 consecutive elements of line i.
 void load_lines(const TileSource& source, int64_t line, int64_t depth, __m512i (&r)[kRows]) {
   const float* data = source.data + line * source.stride + depth;
@@ -56,8 +54,8 @@ void load_lines(const TileSource& source, int64_t line, int64_t depth, __m512i (
 #pragma GCC unroll 16
     for (int i = 0; i < kRows; ++i) {
       const float* row = data + i * source.stride;
-      fetch_line(row + kAheadTiles * kDepth);
-      fetch_line(row + kAheadTiles * kDepth + 16);
+      prefetch_near(row + kAheadTiles * kDepth);
+      prefetch_near(row + kAheadTiles * kDepth + 16);
       r[i] = round_two(_mm512_loadu_ps(row), _mm512_loadu_ps(row + 16));
     }
     return;
@@ -82,8 +80,8 @@ void load_pairs(const TileSource& source, int64_t line, int64_t depth, __m512i (
 #pragma GCC unroll 16
   for (int i = 0; i < kRows; ++i) {
     const float* row = data + 2 * i * source.stride;
-    fetch_line(row + kDepth * source.stride);
-    fetch_line(row + (kDepth + 1) * source.stride);
+    prefetch_near(row + kDepth * source.stride);
+    prefetch_near(row + (kDepth + 1) * source.stride);
     const __m512 even = _mm512_maskz_loadu_ps(2 * i < rest ? lines : 0, row);
     const __m512 odd = _mm512_maskz_loadu_ps(2 * i + 1 < rest ? lines : 0, row + source.stride);
     r[i] = _mm512_permutexvar_epi16(interleave, round_two(even, odd));

@@ -14,15 +14,11 @@
 #include "kernels/packed_panels.h"
 #include "kernels/x86/amx/tile_ops.h"
 #include "kernels/x86/amx/tiles.h"
-#include "kernels/x86/prefetch.h"
+#include "kernels/x86/far_prefetch.h"
 
 namespace fettle::amx {
 
 constexpr int64_t kSumsStride = kGroupWidth * 4;  // bytes
-
-inline void prefetch_tile(const std::byte* tile) {
-  for (int64_t line = 0; line < kTileBytes; line += kLineBytes) prefetch_near(tile + line);
-}
 
 // The panels of one group, each n_tiles deep.
 struct TileGroup {

@@ -5,6 +5,8 @@
 
 #include <cstdint>
 
+#include "kernels/x86/prefetch.h"
+
 namespace fettle::amx {
 
 constexpr int kTileRows = 16;
@@ -34,11 +36,11 @@ inline void configure_tiles() {
   if (_mm512_test_epi64_mask(difference, difference) != 0) _tile_loadconfig(&config);
 }
 
-// Into the first-level cache. Written as assembler because gcc 12 drops calls of functions that only prefetch.
+// Into the first-level cache.
 [[gnu::always_inline]] inline void prefetch_tile(const void* tile) {
   const auto* lines = static_cast<const char*>(tile);
 #pragma GCC unroll 16
-  for (int row = 0; row < kTileRows; ++row) asm volatile("prefetcht0 %0" : : "m"(lines[row * kTileRowBytes]));
+  for (int row = 0; row < kTileRows; ++row) prefetch_near(lines + row * kTileRowBytes);
 }
 
 }  // namespace fettle::amx
