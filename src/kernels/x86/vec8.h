@@ -1,16 +1,18 @@
-// AVX2: eight floats. One of the vector types that the shared kernels (*.inl.h) are templates over; vec16.h is the
-// other.
+// AVX2: eight floats. One of the vector types that the shared kernels (kernels/vector/*.inl.h) are templates over.
 #pragma once
 
 #include <immintrin.h>
 
 #include <cstdint>
 
-#include "kernels/x86/lanes.h"
+#include "kernels/vector/lanes.h"
 
 // Unnamed namespaces here and in the shared kernels keep code of different instruction sets apart at link time.
 namespace fettle::x86 {
 namespace {
+
+using vector::AllLanes;
+using vector::FirstLanes;
 
 struct Vec8 {
   using Float = __m256;

@@ -6,8 +6,8 @@
 #include <cstdint>
 
 #include "kernels/kernel_table.h"
+#include "kernels/vector/prefetch.h"
 #include "kernels/x86/amx/pack_tiles.h"
-#include "kernels/x86/prefetch.h"
 
 namespace fettle::amx {
 namespace {

@@ -2,7 +2,7 @@
 
 #include <immintrin.h>
 
-#include "kernels/x86/prefetch.h"
+#include "kernels/vector/prefetch.h"
 
 namespace fettle::amx {
 namespace {

@@ -12,9 +12,9 @@
 #include <utility>
 
 #include "kernels/packed_panels.h"
+#include "kernels/vector/far_prefetch.h"
 #include "kernels/x86/amx/tile_ops.h"
 #include "kernels/x86/amx/tiles.h"
-#include "kernels/x86/far_prefetch.h"
 
 namespace fettle::amx {
 

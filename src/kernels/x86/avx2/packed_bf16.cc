@@ -1,7 +1,7 @@
+#include "kernels/vector/packed_vectors.h"
 #include "kernels/x86/avx2/kernels.h"
 #include "kernels/x86/avx2/prepare_rows.h"
 #include "kernels/x86/avx2/vector_products.h"
-#include "kernels/x86/packed_vectors.h"
 
 namespace fettle::avx2 {
 namespace {

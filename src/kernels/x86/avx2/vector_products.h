@@ -1,4 +1,4 @@
-// What the AVX2 products with packed panels have in common (see kernels/x86/packed_vectors.h).
+// What the AVX2 products with packed panels have in common (see kernels/vector/packed_vectors.h).
 #pragma once
 
 #include <immintrin.h>

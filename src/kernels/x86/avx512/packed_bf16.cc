@@ -1,7 +1,7 @@
+#include "kernels/vector/packed_vectors.h"
 #include "kernels/x86/avx512/kernels.h"
 #include "kernels/x86/avx512/prepare_rows.h"
 #include "kernels/x86/avx512/vector_products.h"
-#include "kernels/x86/packed_vectors.h"
 
 namespace fettle::avx512 {
 namespace {

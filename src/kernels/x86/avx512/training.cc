@@ -1,4 +1,4 @@
-#include "kernels/x86/training.inl.h"
+#include "kernels/vector/training.inl.h"
 
 #include "kernels/x86/avx512/kernels.h"
 #include "kernels/x86/vec16.h"
@@ -8,15 +8,15 @@ namespace fettle::avx512 {
 using x86::Vec16;
 
 void install_training(KernelTable& table) {
-  x86::install<Vec16>(table);
+  vector::install<Vec16>(table);
 }
 
 void activate(Activation kind, const float* x, float* y, int64_t n) {
-  x86::activate<Vec16>(kind, x, y, n);
+  vector::activate<Vec16>(kind, x, y, n);
 }
 
 void add(const float* a, const float* b, float* y, int64_t n) {
-  x86::add<Vec16>(a, b, y, n);
+  vector::add<Vec16>(a, b, y, n);
 }
 
 }  // namespace fettle::avx512

@@ -7,12 +7,12 @@
 
 #include "kernels/kernel_table.h"
 #include "kernels/scratch.h"
-#include "kernels/x86/dropout.inl.h"
-#include "kernels/x86/prefetch.h"
-#include "kernels/x86/small_product.inl.h"
-#include "kernels/x86/softmax.inl.h"
+#include "kernels/vector/dropout.inl.h"
+#include "kernels/vector/prefetch.h"
+#include "kernels/vector/small_product.inl.h"
+#include "kernels/vector/softmax.inl.h"
 
-namespace fettle::x86 {
+namespace fettle::vector {
 namespace {
 
 template <typename V>
@@ -141,4 +141,4 @@ void attention(const RaggedAttention& args, int64_t begin, int64_t end) {
 }
 
 }  // namespace
-}  // namespace fettle::x86
+}  // namespace fettle::vector

@@ -1,12 +1,13 @@
-// Loops over arrays in vectors, with one body for whole vectors and for the last, partial one.
+// Loops over arrays in vectors, with one body for whole vectors and for the last, partial one. V is a vector type of an
+// instruction set (x86/vec8.h, x86/vec16.h).
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
 
-#include "kernels/x86/prefetch.h"
+#include "kernels/vector/prefetch.h"
 
-namespace fettle::x86 {
+namespace fettle::vector {
 namespace {
 
 // Which lanes a load or store touches: all, or the first n (loads fill the rest with zeros).
@@ -59,4 +60,4 @@ inline typename V::Float reduce_vectors(int64_t n, typename V::Float start, Valu
 }
 
 }  // namespace
-}  // namespace fettle::x86
+}  // namespace fettle::vector

@@ -2,16 +2,16 @@
 #pragma once
 
 #include "kernels/kernel_table.h"
-#include "kernels/x86/activation.inl.h"
-#include "kernels/x86/attention.inl.h"
-#include "kernels/x86/attention_grad.inl.h"
-#include "kernels/x86/dropout.inl.h"
-#include "kernels/x86/elementwise.inl.h"
-#include "kernels/x86/layer_norm.inl.h"
-#include "kernels/x86/matmul.inl.h"
-#include "kernels/x86/softmax.inl.h"
+#include "kernels/vector/activation.inl.h"
+#include "kernels/vector/attention.inl.h"
+#include "kernels/vector/attention_grad.inl.h"
+#include "kernels/vector/dropout.inl.h"
+#include "kernels/vector/elementwise.inl.h"
+#include "kernels/vector/layer_norm.inl.h"
+#include "kernels/vector/matmul.inl.h"
+#include "kernels/vector/softmax.inl.h"
 
-namespace fettle::x86 {
+namespace fettle::vector {
 namespace {
 
 template <typename V>
@@ -36,4 +36,4 @@ void install(KernelTable& table) {
 }
 
 }  // namespace
-}  // namespace fettle::x86
+}  // namespace fettle::vector

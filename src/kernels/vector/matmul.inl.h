@@ -5,14 +5,14 @@
 
 #include "kernels/kernel_table.h"
 #include "kernels/scratch.h"
-#include "kernels/x86/blocks.inl.h"
-#include "kernels/x86/elementwise.inl.h"
+#include "kernels/vector/blocks.inl.h"
+#include "kernels/vector/elementwise.inl.h"
 
-namespace fettle::x86 {
+namespace fettle::vector {
 namespace {
 
 // A task makes a block of C from packed blocks of B (in the second-level cache) and panels of A (in the first).
-constexpr int64_t kTaskRows = 252;  // a multiple of both vector types' kBlockRows
+constexpr int64_t kTaskRows = 252;  // a multiple of every vector type's kBlockRows
 constexpr int64_t kTaskColumns = 256;
 constexpr int64_t kTaskDepth = 256;
 
@@ -158,4 +158,4 @@ void matmul(const Matmul& p, ThreadPool& pool) {
 }
 
 }  // namespace
-}  // namespace fettle::x86
+}  // namespace fettle::vector

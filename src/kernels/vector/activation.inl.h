@@ -2,10 +2,10 @@
 #pragma once
 
 #include "kernels/kernel_table.h"
-#include "kernels/x86/lanes.h"
-#include "kernels/x86/math.inl.h"
+#include "kernels/vector/lanes.h"
+#include "kernels/vector/math.inl.h"
 
-namespace fettle::x86 {
+namespace fettle::vector {
 namespace {
 
 constexpr float kGeluTanhScale = 0.79788456f;  // sqrt(2 / π)
@@ -108,4 +108,4 @@ void activate_grad(Activation kind, const float* x, const float* d_y, float* d_x
 }
 
 }  // namespace
-}  // namespace fettle::x86
+}  // namespace fettle::vector

@@ -5,9 +5,9 @@
 #include <type_traits>
 
 #include "base/philox.h"
-#include "kernels/x86/lanes.h"
+#include "kernels/vector/lanes.h"
 
-namespace fettle::x86 {
+namespace fettle::vector {
 namespace {
 
 // 64-bit words that hold n bits, and one more, so that bits_from reads whole words.
@@ -134,4 +134,4 @@ void dropout(const float* x, float* y, int64_t n, float p, uint64_t seed, uint64
 }
 
 }  // namespace
-}  // namespace fettle::x86
+}  // namespace fettle::vector

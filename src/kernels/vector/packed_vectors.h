@@ -1,4 +1,4 @@
-// Products of prepared rows with packed panels in vector registers, for f32, bf16 and int8 on AVX2 and AVX-512.
+// Products of prepared rows with packed panels in vector registers, for f32, bf16 and int8 on AVX2, AVX-512 and NEON.
 //
 // Product says what one step is: a dword of each prepared row (one f32, four int8 …) times kStepBytes of a panel.
 //   Sum, Weights, Input      sums of 16 columns; one step's weights; one step's input in every lane
@@ -15,7 +15,7 @@
 #include <utility>
 
 #include "kernels/packed_panels.h"
-#include "kernels/x86/far_prefetch.h"
+#include "kernels/vector/far_prefetch.h"
 
 namespace fettle {
 

@@ -4,10 +4,10 @@
 #include <cmath>
 #include <cstdint>
 
-#include "kernels/x86/lanes.h"
-#include "kernels/x86/math.inl.h"
+#include "kernels/vector/lanes.h"
+#include "kernels/vector/math.inl.h"
 
-namespace fettle::x86 {
+namespace fettle::vector {
 namespace {
 
 template <typename V>
@@ -73,4 +73,4 @@ void log_softmax(float* x, int64_t rows, int64_t width) {
 }
 
 }  // namespace
-}  // namespace fettle::x86
+}  // namespace fettle::vector

@@ -3,9 +3,9 @@
 
 #include <cstdint>
 
-#include "kernels/x86/lanes.h"
+#include "kernels/vector/lanes.h"
 
-namespace fettle::x86 {
+namespace fettle::vector {
 namespace {
 
 // Element (i, l) of the left operand is a[i · a_row + l · a_column]; row l of the right one is b + l · b_row.
@@ -73,4 +73,4 @@ inline void transpose_into(const float* src, int64_t src_stride, int64_t rows, i
 }
 
 }  // namespace
-}  // namespace fettle::x86
+}  // namespace fettle::vector

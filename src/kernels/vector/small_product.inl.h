@@ -3,9 +3,9 @@
 
 #include <cstdint>
 
-#include "kernels/x86/blocks.inl.h"
+#include "kernels/vector/blocks.inl.h"
 
-namespace fettle::x86 {
+namespace fettle::vector {
 namespace {
 
 // c [m, n], row stride c_row = factor · a · b.
@@ -60,4 +60,4 @@ inline void multiply(const SmallProduct& p) {
 }
 
 }  // namespace
-}  // namespace fettle::x86
+}  // namespace fettle::vector

@@ -3,9 +3,9 @@
 
 #include <cstdint>
 
-#include "kernels/x86/attention.inl.h"
+#include "kernels/vector/attention.inl.h"
 
-namespace fettle::x86 {
+namespace fettle::vector {
 namespace {
 
 // d_p [length, length] holds the gradient of the probabilities after dropout and becomes that of the products q · k.
@@ -87,4 +87,4 @@ void attention_grad(const RaggedAttentionGrad& args, int64_t begin, int64_t end)
 }
 
 }  // namespace
-}  // namespace fettle::x86
+}  // namespace fettle::vector

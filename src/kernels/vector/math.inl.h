@@ -4,7 +4,7 @@
 
 #include <cstdint>
 
-namespace fettle::x86 {
+namespace fettle::vector {
 namespace {
 
 // c[0] + c[1] x + …
@@ -73,4 +73,4 @@ inline NormalCdf<V> normal_cdf(typename V::Float x) {
 }
 
 }  // namespace
-}  // namespace fettle::x86
+}  // namespace fettle::vector

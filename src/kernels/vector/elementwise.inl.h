@@ -5,9 +5,9 @@
 #include <type_traits>
 
 #include "kernels/kernel_table.h"
-#include "kernels/x86/lanes.h"
+#include "kernels/vector/lanes.h"
 
-namespace fettle::x86 {
+namespace fettle::vector {
 namespace {
 
 template <typename V>
@@ -113,4 +113,4 @@ void adamw(const AdamwStep& step, int64_t begin, int64_t end) {
 }
 
 }  // namespace
-}  // namespace fettle::x86
+}  // namespace fettle::vector

@@ -6,9 +6,9 @@
 
 #include "kernels/kernel_table.h"
 #include "kernels/scratch.h"
-#include "kernels/x86/lanes.h"
+#include "kernels/vector/lanes.h"
 
-namespace fettle::x86 {
+namespace fettle::vector {
 namespace {
 
 // Ranges of fewer elements are likely to be in the first-level cache.
@@ -129,4 +129,4 @@ void layer_norm_grad(const LayerNormGrad& args, ThreadPool& pool) {
 }
 
 }  // namespace
-}  // namespace fettle::x86
+}  // namespace fettle::vector

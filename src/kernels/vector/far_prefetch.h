@@ -5,7 +5,7 @@
 #include <cstdint>
 
 #include "kernels/packed_panels.h"
-#include "kernels/x86/prefetch.h"
+#include "kernels/vector/prefetch.h"
 
 namespace fettle {
 
