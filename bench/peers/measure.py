@@ -1,0 +1,75 @@
+"""Times several engines on one workload, in turns."""
+import dataclasses
+import statistics
+
+import worker
+
+TURN_MS = 60          # about as long as an engine works before the next one has its turn
+BUDGET_MS = 12_000    # of one engine on one workload; a slower one sits out rounds, evenly
+HOPELESS = 2.0        # a way of laying out the batch that is so much slower than another of the same engine is dropped
+COLD_MS = 400         # of shorter queries the first of a turn is not counted: it finds the caches full of another's weights
+
+
+@dataclasses.dataclass
+class Way:
+    """One process with one layout: "padded", "buckets", "single" or "ragged"."""
+    process: worker.Worker
+    layout: str
+    label: str = ""
+    times_ms: list = dataclasses.field(default_factory=list)
+    trial_ms: float = 0
+
+
+@dataclasses.dataclass
+class Cell:
+    """What one row of the table reached on one workload."""
+    median_ms: float = float("nan")
+    min_ms: float = float("nan")
+    samples: int = 0
+    how: str = ""   # the best way, where there were several
+    why: str = ""   # why there is no number
+
+
+def try_ways(ways, lengths):
+    """Keeps the ways that work and are not far behind the best of them; says why when none is left."""
+    kept, why = [], ""
+    best_ms = float("inf")
+    for way in ways:
+        try:
+            [way.trial_ms] = way.process.times_ms(lengths, way.layout, 1)
+            if way.trial_ms < 2 * HOPELESS * best_ms:  # the first call may be slow
+                [way.trial_ms] = way.process.times_ms(lengths, way.layout, 1)
+            best_ms = min(best_ms, way.trial_ms)
+            kept.append(way)
+        except worker.WorkerError as error:
+            why = str(error)
+    return [way for way in kept if way.trial_ms <= HOPELESS * best_ms], why
+
+
+def take_turn(way, lengths, round_number, n_rounds):
+    is_cold = way.trial_ms < COLD_MS
+    queries = max(1, min(5, round(TURN_MS / max(way.trial_ms, 1e-3))))
+    turn_ms = way.trial_ms * (queries + is_cold)
+    every = max(1, min(round(n_rounds * turn_ms / BUDGET_MS), n_rounds // 3))
+    if round_number % every == 0:
+        way.times_ms += way.process.times_ms(lengths, way.layout, queries + is_cold)[int(is_cold):]
+
+
+def best_cell(ways, why):
+    timed = [way for way in ways if way.times_ms]
+    if not timed:
+        return Cell(why=why or "not timed")
+    best = min(timed, key=lambda way: statistics.median(way.times_ms))
+    return Cell(statistics.median(best.times_ms), min(best.times_ms), len(best.times_ms), best.label)
+
+
+def measure(rows, lengths, n_rounds):
+    """rows: {name: [Way]}. Gives {name: Cell}: of the ways of each row that with the least median."""
+    kept, why = {}, {}
+    for name, ways in rows.items():
+        kept[name], why[name] = try_ways(ways, lengths)
+    for round_number in range(n_rounds):
+        for name, ways in kept.items():
+            for way in ways:
+                take_turn(way, lengths, round_number, n_rounds)
+    return {name: best_cell(kept[name], why[name]) for name in rows}

@@ -1,0 +1,63 @@
+"""One engine in a process of its own, pinned to cores, that works only when it is asked to.
+
+The protocol is lines of JSON. The worker starts with one object (what it likes to say of itself: "version",
+"weights_mb"). Then each request
+
+    {"lengths": [12], "layout": "padded", "queries": 5}
+
+(tokens of each sequence of one query; how to lay them out: "ragged", "padded", "buckets", "single") is answered with
+the milliseconds of each query, {"ms": [...], "rss_mb": ...}, or with {"error": "..."}.
+"""
+import json
+import subprocess
+import tempfile
+
+
+class WorkerError(Exception):
+    """A worker did not start, ended, or could not do what it was asked."""
+
+
+class Worker:
+    def __init__(self, command, n_threads, environment=None):
+        cores = f"0-{n_threads - 1}" if n_threads > 1 else "0"
+        self.name = " ".join(str(part) for part in command)
+        self.said = tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace")
+        self.process = subprocess.Popen(["taskset", "-c", cores, *map(str, command)], stdin=subprocess.PIPE,
+                                        stdout=subprocess.PIPE, stderr=self.said, text=True, env=environment)
+        self.hello = self._read()
+        self.rss_mb = float("nan")
+
+    def _read(self):
+        line = self.process.stdout.readline()
+        if not line:
+            self.process.wait()
+            self.said.seek(0)
+            said = self.said.read().strip().splitlines()
+            raise WorkerError(said[-1] if said else f"ended with {self.process.returncode}")
+        try:
+            return json.loads(line)
+        except ValueError as error:
+            raise WorkerError(f"said {line.strip()!r}") from error
+
+    def times_ms(self, lengths, layout, queries):
+        request = {"lengths": lengths, "layout": layout, "queries": queries}
+        try:
+            self.process.stdin.write(json.dumps(request) + "\n")
+            self.process.stdin.flush()
+        except BrokenPipeError as error:
+            raise WorkerError("ended") from error
+        reply = self._read()
+        if "error" in reply:
+            raise WorkerError(reply["error"])
+        self.rss_mb = reply.get("rss_mb", self.rss_mb)
+        return reply["ms"]
+
+    def close(self):
+        self.process.stdin.close()
+        try:
+            self.process.wait(timeout=10)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+        self.process.stdout.close()
+        self.said.close()
