@@ -64,7 +64,7 @@ class StepObjective : public Objective {
       std::string line;
       if (!std::getline(std::cin, line)) std::exit(0);
     }
-    bind_tokens(tokens_, batch);
+    bind_tokens(tokens_, config_, batch);
     batch.inputs.emplace_back("target", target_);
     watch_.restart();
   }

@@ -7,6 +7,7 @@
 #include "base/error.h"
 #include "cli/app.h"
 #include "format/tensor_store.h"
+#include "model/config_keys.h"
 
 namespace fettle::cli {
 
@@ -75,7 +76,7 @@ int run_inspect(const InspectCommand& command, const Globals& globals) {
   const Model model = load_model(folder);
   const std::vector<Part> parts = parts_of(model, kLength);
   const double size_mb = weights_mb(folder);
-  Json json{{"architecture", model.config.architecture == Architecture::kBert ? "bert" : "distilbert"},
+  Json json{{"architecture", std::string(architecture_keys(model.config.architecture).model_type)},
             {"parameters", model.parameters.parameter_count()},
             {"size_mb", size_mb},
             {"layers", model.config.layers.size()},

@@ -8,7 +8,16 @@ Graph build_graph(const ModelConfig& config, const GraphOptions& options) {
   if (options.head == GraphOptions::Head::kClassifier && config.labels.empty()) {
     bad_input("model", "has no classification head", "fine-tune it first: fettle train");
   }
-  return config.architecture == Architecture::kBert ? build_bert(config, options) : build_distilbert(config, options);
+  switch (config.architecture) {
+    case Architecture::kBert:
+      return build_bert(config, options);
+    case Architecture::kDistilBert:
+      return build_distilbert(config, options);
+    case Architecture::kRoberta:
+    case Architecture::kXlmRoberta:
+      break;
+  }
+  return build_roberta(config, options);
 }
 
 std::vector<std::pair<std::string, Shape>> parameter_shapes(const ModelConfig& config, const GraphOptions& options) {

@@ -22,7 +22,7 @@ constexpr int64_t kMaxPositions = int64_t{1} << 24;
 constexpr int64_t kMaxIntermediate = int64_t{1} << 24;
 constexpr int64_t kMaxLabels = int64_t{1} << 20;
 
-// What comes after "Bert" or "DistilBert" in a name of "architectures".
+// What comes after "Bert" or its like in a name of "architectures".
 constexpr std::string_view kClassifierSuffix = "ForSequenceClassification";
 constexpr std::array<std::string_view, 3> kHeadlessSuffixes = {"ForMaskedLM", "Model", "ForPreTraining"};
 
@@ -31,7 +31,11 @@ Architecture parse_model_type(const Json& json, std::string_view where) {
   for (const ArchitectureKeys& keys : all_architecture_keys()) {
     if (type == keys.model_type) return keys.architecture;
   }
-  bad_input(std::string(where), fmt::format("model_type \"{}\" is not known", type), "known: bert, distilbert");
+  std::string known;
+  for (const ArchitectureKeys& keys : all_architecture_keys()) {
+    known += (known.empty() ? "" : ", ") + std::string(keys.model_type);
+  }
+  bad_input(std::string(where), fmt::format("model_type \"{}\" is not known", type), "known: " + known);
 }
 
 enum class HeadInConfig { kClassifier, kNone, kUnsaid };
@@ -188,6 +192,10 @@ Json without_known_keys(const Json& json, const ArchitectureKeys& keys, bool has
 
 }  // namespace
 
+int64_t ModelConfig::first_position() const {
+  return architecture_keys(architecture).positions_follow_padding ? pad_token_id + 1 : 0;
+}
+
 ModelConfig parse_config(const Json& json, std::string_view where) {
   if (!json.is_object()) bad_input(std::string(where), "is not a JSON object");
   ModelConfig config;
@@ -198,16 +206,23 @@ ModelConfig parse_config(const Json& json, std::string_view where) {
 
   config.vocab_size = json_int(json, "vocab_size", 1, kMaxVocab, where);
   config.hidden_size = json_int(json, keys.hidden_size, 1, kMaxHidden, where);
-  config.max_positions = json_int(json, "max_position_embeddings", 1, kMaxPositions, where);
-  config.n_token_types =
-      config.architecture == Architecture::kBert ? json_int_or(json, "type_vocab_size", 2, 1, kMaxVocab, where) : 0;
+  config.pad_token_id = json_int_or(json, "pad_token_id", keys.pad_token_id, 0, kMaxVocab - 1, where);
+  const int64_t n_rows = json_int(json, "max_position_embeddings", 1, kMaxPositions, where);
+  config.max_positions = n_rows - config.first_position();
+  if (config.max_positions < 1) {
+    bad_input(std::string(where), fmt::format("\"max_position_embeddings\" {} leaves no position behind "
+                                              "\"pad_token_id\" {}",
+                                              n_rows, config.pad_token_id));
+  }
+  config.n_token_types = keys.has_token_types ? json_int_or(json, "type_vocab_size", 2, 1, kMaxVocab, where) : 0;
   config.layers = parse_equal_layers(json, keys, config.hidden_size, where);
   if (has_value(json, kLayersKey)) parse_unequal_layers(json[kLayersKey], config.layers, where);
   config.activation = parse_activation(json, keys.activation, where);
   config.hidden_dropout = parse_probability(json, keys.hidden_dropout, 0.1, where);
   config.attention_dropout = parse_probability(json, keys.attention_dropout, 0.1, where);
-  config.classifier_dropout = parse_probability(
-      json, keys.classifier_dropout, config.architecture == Architecture::kBert ? config.hidden_dropout : 0.2, where);
+  config.classifier_dropout =
+      parse_probability(json, keys.classifier_dropout,
+                        config.architecture == Architecture::kDistilBert ? 0.2 : config.hidden_dropout, where);
   config.layer_norm_eps = json_number_or(json, "layer_norm_eps", 1e-12, where);
   if (!(config.layer_norm_eps > 0 && config.layer_norm_eps < 1)) {
     bad_input(std::string(where), fmt::format("\"layer_norm_eps\" is {}, not between 0 and 1", config.layer_norm_eps));
@@ -216,7 +231,6 @@ ModelConfig parse_config(const Json& json, std::string_view where) {
   if (!(config.initializer_range >= 0 && config.initializer_range <= 1e3)) {
     bad_input(std::string(where), fmt::format("\"initializer_range\" is {}", config.initializer_range));
   }
-  config.pad_token_id = json_int_or(json, "pad_token_id", 0, 0, kMaxVocab - 1, where);
   config.labels = parse_labels(json, head, where);
   config.other = without_known_keys(json, keys, !config.labels.empty());
   return config;

@@ -9,7 +9,7 @@
 
 namespace fettle {
 
-enum class Architecture : uint8_t { kBert, kDistilBert };
+enum class Architecture : uint8_t { kBert, kDistilBert, kRoberta, kXlmRoberta };
 
 struct LayerConfig {
   int64_t n_heads = 12;
@@ -22,8 +22,8 @@ struct ModelConfig {
   Architecture architecture = Architecture::kBert;
   int64_t vocab_size = 30522;
   int64_t hidden_size = 768;
-  int64_t max_positions = 512;
-  int64_t n_token_types = 2;  // 0 for DistilBERT
+  int64_t max_positions = 512;  // of the longest input; what "max_position_embeddings" says less first_position()
+  int64_t n_token_types = 2;    // 0 for DistilBERT
   std::vector<LayerConfig> layers;
   std::string activation = "gelu";  // "gelu", "gelu_tanh", "relu"
   double layer_norm_eps = 1e-12;
@@ -37,6 +37,9 @@ struct ModelConfig {
   Json other = Json::object();
 
   int64_t n_labels() const { return static_cast<int64_t>(labels.size()); }
+  // Row of the position table for the first token of a sequence: behind the padding's in RoBERTa and XLM-R, else 0.
+  int64_t first_position() const;
+  int64_t n_position_rows() const { return first_position() + max_positions; }
 };
 
 // Errors: kBadInput naming `where` and the key for missing, mistyped or out-of-range values (limits in hardening.md),

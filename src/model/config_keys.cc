@@ -3,19 +3,38 @@
 namespace fettle {
 namespace {
 
+constexpr ArchitectureKeys bert_like(Architecture architecture, std::string_view model_type,
+                                     std::string_view class_prefix, std::string_view parameter_prefix) {
+  return {.architecture = architecture,
+          .model_type = model_type,
+          .class_prefix = class_prefix,
+          .parameter_prefix = parameter_prefix,
+          .hidden_size = "hidden_size",
+          .n_layers = "num_hidden_layers",
+          .n_heads = "num_attention_heads",
+          .intermediate_size = "intermediate_size",
+          .activation = "hidden_act",
+          .hidden_dropout = "hidden_dropout_prob",
+          .attention_dropout = "attention_probs_dropout_prob",
+          .classifier_dropout = "classifier_dropout",
+          .hidden_head = "bert.pooler.dense",
+          .label_layer = "classifier",
+          .lm_head_bias = "cls.predictions.bias"};
+}
+
+constexpr ArchitectureKeys roberta_like(Architecture architecture, std::string_view model_type,
+                                        std::string_view class_prefix) {
+  ArchitectureKeys keys = bert_like(architecture, model_type, class_prefix, "roberta.");
+  keys.hidden_head = "classifier.dense";
+  keys.label_layer = "classifier.out_proj";
+  keys.lm_head_bias = "lm_head.bias";
+  keys.positions_follow_padding = true;
+  keys.pad_token_id = 1;
+  return keys;
+}
+
 constexpr ArchitectureKeys kKeys[] = {
-    {.architecture = Architecture::kBert,
-     .model_type = "bert",
-     .class_prefix = "Bert",
-     .parameter_prefix = "bert.",
-     .hidden_size = "hidden_size",
-     .n_layers = "num_hidden_layers",
-     .n_heads = "num_attention_heads",
-     .intermediate_size = "intermediate_size",
-     .activation = "hidden_act",
-     .hidden_dropout = "hidden_dropout_prob",
-     .attention_dropout = "attention_probs_dropout_prob",
-     .classifier_dropout = "classifier_dropout"},
+    bert_like(Architecture::kBert, "bert", "Bert", "bert."),
     {.architecture = Architecture::kDistilBert,
      .model_type = "distilbert",
      .class_prefix = "DistilBert",
@@ -27,7 +46,13 @@ constexpr ArchitectureKeys kKeys[] = {
      .activation = "activation",
      .hidden_dropout = "dropout",
      .attention_dropout = "attention_dropout",
-     .classifier_dropout = "seq_classif_dropout"},
+     .classifier_dropout = "seq_classif_dropout",
+     .hidden_head = "pre_classifier",
+     .label_layer = "classifier",
+     .lm_head_bias = "vocab_projector.bias",
+     .has_token_types = false},
+    roberta_like(Architecture::kRoberta, "roberta", "Roberta"),
+    roberta_like(Architecture::kXlmRoberta, "xlm-roberta", "XLMRoberta"),
 };
 
 }  // namespace
@@ -48,7 +73,7 @@ std::vector<std::string_view> ArchitectureKeys::known() const {
                                         "initializer_range",
                                         "pad_token_id",
                                         kLayersKey};
-  if (architecture == Architecture::kBert) keys.push_back("type_vocab_size");
+  if (has_token_types) keys.push_back("type_vocab_size");
   return keys;
 }
 

@@ -25,6 +25,13 @@ struct ArchitectureKeys {
   std::string_view hidden_dropout;
   std::string_view attention_dropout;
   std::string_view classifier_dropout;
+  // Of the heads: the dense layer before the labels', the labels' own, and what tells that a masked-word head is there.
+  std::string_view hidden_head;
+  std::string_view label_layer;
+  std::string_view lm_head_bias;
+  bool has_token_types = true;
+  bool positions_follow_padding = false;  // position ids begin behind pad_token_id
+  int64_t pad_token_id = 0;               // where config.json has none
 
   // Every key that ModelConfig has a field for, those of the labels left out.
   std::vector<std::string_view> known() const;

@@ -44,6 +44,16 @@ constexpr std::string_view kDistilBert = R"({
   "tie_weights_": true, "vocab_size": 300
 })";
 
+// roberta-base with a head of its own, as transformers writes it, shortened.
+constexpr std::string_view kRoberta = R"({
+  "architectures": ["RobertaForSequenceClassification"], "attention_probs_dropout_prob": 0.1, "bos_token_id": 0,
+  "classifier_dropout": null, "eos_token_id": 2, "hidden_act": "gelu", "hidden_dropout_prob": 0.15, "hidden_size": 64,
+  "id2label": {"0": "no", "1": "yes"}, "initializer_range": 0.02, "intermediate_size": 256,
+  "label2id": {"no": 0, "yes": 1}, "layer_norm_eps": 1e-05, "max_position_embeddings": 514, "model_type": "roberta",
+  "num_attention_heads": 4, "num_hidden_layers": 2, "pad_token_id": 1, "position_embedding_type": "absolute",
+  "type_vocab_size": 1, "vocab_size": 50265
+})";
+
 Json json_of(std::string_view text) {
   return parse_json(text, "config.json");
 }
@@ -97,8 +107,29 @@ TEST(Config, ReadsDistilBert) {
   EXPECT_TRUE(config.labels.empty());
 }
 
+TEST(Config, ReadsRoberta) {
+  Json json = json_of(kRoberta);
+  for (const bool multilingual : {false, true}) {
+    const ModelConfig config = parse(json);
+    EXPECT_EQ(config.architecture, multilingual ? Architecture::kXlmRoberta : Architecture::kRoberta);
+    EXPECT_EQ(config.max_positions, 512);
+    EXPECT_EQ(config.first_position(), 2);
+    EXPECT_EQ(config.n_position_rows(), 514);
+    EXPECT_EQ(config.n_token_types, 1);
+    EXPECT_EQ(config.layer_norm_eps, 1e-5);
+    EXPECT_EQ(config.classifier_dropout, 0.15);
+    EXPECT_THAT(config.labels, ElementsAre("no", "yes"));
+    json["model_type"] = "xlm-roberta";
+    json["architectures"] = Json::array({"XLMRobertaForSequenceClassification"});
+  }
+  json.erase("pad_token_id");
+  EXPECT_EQ(parse(json).pad_token_id, 1) << "what transformers takes for it";
+  json["architectures"] = Json::array({"RobertaForSequenceClassification"});
+  EXPECT_THROW(parse(json), Error) << "a class of another model type";
+}
+
 TEST(Config, UnknownKeysAreWrittenBack) {
-  for (const std::string_view text : {kBert, kDistilBert}) {
+  for (const std::string_view text : {kBert, kDistilBert, kRoberta}) {
     const Json before = json_of(text);
     const Json after = config_to_json(parse(before));
     for (const auto& [key, value] : before.items()) {
@@ -110,7 +141,7 @@ TEST(Config, UnknownKeysAreWrittenBack) {
 }
 
 TEST(Config, WritingIsStable) {
-  for (const std::string_view text : {kBert, kDistilBert}) {
+  for (const std::string_view text : {kBert, kDistilBert, kRoberta}) {
     const Json once = config_to_json(parse(json_of(text)));
     EXPECT_EQ(config_to_json(parse(once)).dump(), once.dump());
   }
@@ -163,7 +194,8 @@ struct Refused {
 TEST(Config, RefusesWhatItCannotCompute) {
   const Json absent = Json::value_t::discarded;
   const std::vector<Refused> cases = {
-      {"model_type", "roberta", "roberta"},
+      {"model_type", "roberta", "RobertaForSequenceClassification"},
+      {"model_type", "gpt2", "roberta"},
       {"model_type", absent, "model_type"},
       {"model_type", 3, "model_type"},
       {"architectures", Json::array({"BertForTokenClassification"}), "BertForTokenClassification"},
@@ -211,6 +243,8 @@ TEST(Config, RefusesWhatItCannotCompute) {
     EXPECT_THAT(message, HasSubstr(refused.message)) << refused.key << " = " << refused.value;
   }
   EXPECT_THROW(parse(Json::array()), Error);
+  EXPECT_THAT(refusal(kRoberta, [](Json& json) { json["max_position_embeddings"] = 2; }),
+              HasSubstr("max_position_embeddings"));
 }
 
 }  // namespace

@@ -63,8 +63,8 @@ Json config_to_json(const ModelConfig& config) {
   set(keys.intermediate_size, config.layers.front().intermediate_size);
   if (!fits_plain_keys(config)) set(kLayersKey, layers_to_json(config.layers));
   set(keys.activation, hugging_face_activation(config.activation));
-  set("max_position_embeddings", config.max_positions);
-  if (config.architecture == Architecture::kBert) set("type_vocab_size", config.n_token_types);
+  set("max_position_embeddings", config.n_position_rows());
+  if (keys.has_token_types) set("type_vocab_size", config.n_token_types);
   set(keys.hidden_dropout, config.hidden_dropout);
   set(keys.attention_dropout, config.attention_dropout);
   set(keys.classifier_dropout, config.classifier_dropout);

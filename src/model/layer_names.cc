@@ -1,9 +1,11 @@
 #include "model/layer_names.h"
 
+#include "model/config_keys.h"
+
 namespace fettle {
 
-EncoderLayerNames encoder_layer_names(Architecture architecture, int64_t layer) {
-  if (architecture == Architecture::kDistilBert) {
+EncoderLayerNames encoder_layer_names(const ModelConfig& config, int64_t layer) {
+  if (config.architecture == Architecture::kDistilBert) {
     const std::string prefix = "distilbert.transformer.layer." + std::to_string(layer) + ".";
     return {.prefix = prefix,
             .query = prefix + "attention.q_lin",
@@ -15,7 +17,8 @@ EncoderLayerNames encoder_layer_names(Architecture architecture, int64_t layer) 
             .output = prefix + "ffn.lin2",
             .output_norm = prefix + "output_layer_norm"};
   }
-  const std::string prefix = "bert.encoder.layer." + std::to_string(layer) + ".";
+  const std::string_view encoder = architecture_keys(config.architecture).parameter_prefix;
+  const std::string prefix = std::string(encoder) + "encoder.layer." + std::to_string(layer) + ".";
   return {.prefix = prefix,
           .query = prefix + "attention.self.query",
           .key = prefix + "attention.self.key",

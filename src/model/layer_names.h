@@ -20,6 +20,6 @@ struct EncoderLayerNames {
   std::string output_norm;
 };
 
-EncoderLayerNames encoder_layer_names(Architecture architecture, int64_t layer);
+EncoderLayerNames encoder_layer_names(const ModelConfig& config, int64_t layer);
 
 }  // namespace fettle

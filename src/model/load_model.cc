@@ -36,7 +36,8 @@ class Loader {
       : model_(model),
         options_(options),
         where_(store.files().size() == 1 ? store.files()[0].string() : model.source.string()),
-        reader_(store, std::string(architecture_keys(model.config.architecture).parameter_prefix), where_) {}
+        keys_(architecture_keys(model.config.architecture)),
+        reader_(store, std::string(keys_.parameter_prefix), where_) {}
 
   void load() {
     const bool other_labels =
@@ -69,6 +70,10 @@ class Loader {
     model_.parameters.set(name, std::move(*value));
   }
 
+  bool is_of_labels(std::string_view name) const {
+    return name.starts_with(keys_.label_layer) && name.substr(keys_.label_layer.size()).starts_with('.');
+  }
+
   void initialize(const std::string& name, const Shape& shape) {
     model_.parameters.set(name, initial_parameter(name, shape, model_.config.initializer_range, options_.seed));
     new_names_ += (new_names_.empty() ? "" : ", ") + name;
@@ -77,13 +82,13 @@ class Loader {
   void read_classifier(bool new_labels) {
     for (const auto& [name, shape] : parameter_shapes(model_.config, {.head = Head::kClassifier})) {
       if (model_.parameters.has(name)) continue;
-      if (new_labels && name.starts_with("classifier.")) {
+      if (new_labels && is_of_labels(name)) {
         initialize(name, shape);
         continue;
       }
       auto value = reader_.read(name, shape);
       if (value) {
-        if (!old_labels_.empty() && name.starts_with("classifier.")) *value = in_new_order(*value);
+        if (!old_labels_.empty() && is_of_labels(name)) *value = in_new_order(*value);
         model_.parameters.set(name, std::move(*value));
       } else if (options_.allow_new_head) {
         initialize(name, shape);
@@ -112,7 +117,7 @@ class Loader {
     ModelConfig classifier = model_.config;
     classifier.labels = {"any"};
     NamedShapes pooler = parameter_shapes(classifier, {.head = Head::kClassifier});
-    std::erase_if(pooler, [](const auto& item) { return item.first.starts_with("classifier."); });
+    std::erase_if(pooler, [this](const auto& item) { return is_of_labels(item.first); });
     read_group(pooler);
     const bool is_tied = json_bool_or(model_.config.other, "tie_word_embeddings", true, where_);
     if (is_tied) read_group(parameter_shapes(model_.config, {.head = Head::kMaskedLm}));
@@ -142,6 +147,7 @@ class Loader {
   Model& model_;
   const LoadOptions& options_;
   std::string where_;
+  const ArchitectureKeys& keys_;
   ParameterReader reader_;
   std::string new_names_;
   std::vector<std::string> old_labels_;  // when they are to stand in another order

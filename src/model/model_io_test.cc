@@ -20,7 +20,7 @@ using testing::HasSubstr;
 ModelConfig small_config(Architecture architecture, std::vector<std::string> labels) {
   ModelConfig config = make_encoder_config(2, 64, 120);
   config.architecture = architecture;
-  config.n_token_types = architecture == Architecture::kBert ? 2 : 0;
+  config.n_token_types = architecture == Architecture::kDistilBert ? 0 : 2;
   config.max_positions = 32;
   config.labels = std::move(labels);
   return config;
@@ -72,7 +72,8 @@ std::string error_of(const std::filesystem::path& folder, const LoadOptions& opt
 
 TEST(ModelIo, WhatIsSavedLoadsAgain) {
   const ScratchFolder scratch;
-  for (const Architecture architecture : {Architecture::kBert, Architecture::kDistilBert}) {
+  for (const Architecture architecture :
+       {Architecture::kBert, Architecture::kDistilBert, Architecture::kRoberta, Architecture::kXlmRoberta}) {
     for (const bool has_labels : {true, false}) {
       const auto folder =
           scratch / ("model" + std::to_string(static_cast<int>(architecture)) + (has_labels ? "c" : "m"));
@@ -203,6 +204,30 @@ TEST(ModelIo, AcceptsTheNamesOfOtherCheckpoints) {
     tensors.push_back({"cls.seq_relationship.weight", Tensor(DType::kF32, {2, 64})});
   });
   expect_equal(load_model(scratch / "m"), model);
+}
+
+TEST(ModelIo, RobertaHeads) {
+  const ScratchFolder scratch;
+  const Model pretrained = make_model(small_config(Architecture::kRoberta, {}), nullptr, 5);
+  save_model(pretrained, scratch / "m", false);
+  change_weights(scratch / "m", [](std::vector<NamedTensor>& tensors) {
+    for (auto& tensor : tensors) {
+      if (tensor.name == "lm_head.bias") tensor.name = "lm_head.decoder.bias";
+    }
+    tensors.push_back({"roberta.pooler.dense.bias", Tensor(DType::kF32, {64})});  // nothing here reads it
+  });
+  const Model loaded = load_model(scratch / "m");
+  expect_equal(loaded, pretrained);
+
+  const Model first = load_model(scratch / "m", {.allow_new_head = true, .labels = {"x", "y", "z"}, .seed = 4});
+  EXPECT_EQ(first.parameters.get("classifier.dense.weight").shape, (Shape{64, 64}));
+  EXPECT_EQ(first.parameters.get("classifier.out_proj.weight").shape, (Shape{3, 64}));
+  save_model(first, scratch / "c", false);
+  const Model other = load_model(scratch / "c", {.allow_new_head = true, .labels = {"p", "q"}, .seed = 4});
+  EXPECT_EQ(other.parameters.get("classifier.out_proj.weight").shape, (Shape{2, 64}));
+  expect_equal(other.parameters.get("classifier.dense.weight"), first.parameters.get("classifier.dense.weight"),
+               "the dense layer stays");
+  EXPECT_THAT(error_of(scratch / "m"), HasSubstr("loaded"));
 }
 
 TEST(ModelIo, ANewHeadIsMadeOnlyWhenAllowed) {

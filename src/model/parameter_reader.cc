@@ -12,17 +12,19 @@ namespace fettle {
 namespace {
 
 // {suffix that parameters have here, suffix of the same in old or other checkpoints}
-constexpr std::array<std::pair<std::string_view, std::string_view>, 4> kOtherSuffixes = {{
+constexpr std::array<std::pair<std::string_view, std::string_view>, 5> kOtherSuffixes = {{
     {"LayerNorm.weight", "LayerNorm.gamma"},
     {"LayerNorm.bias", "LayerNorm.beta"},
-    {"cls.predictions.bias", "cls.predictions.decoder.bias"},
+    {"predictions.bias", "predictions.decoder.bias"},
+    {"lm_head.bias", "lm_head.decoder.bias"},
     {"layer_norm.weight", "layer_norm.gamma"},
 }};
 
 // Buffers, copies of tied weights, and heads of pre-training that no graph here has.
-constexpr std::array<std::string_view, 5> kExpectedLeftovers = {"position_ids", "cls.predictions.decoder.weight",
-                                                                "cls.predictions.decoder.bias",
-                                                                "vocab_projector.weight", "token_type_ids"};
+constexpr std::array<std::string_view, 7> kExpectedLeftovers = {
+    "position_ids",           "predictions.decoder.weight", "predictions.decoder.bias",
+    "vocab_projector.weight", "lm_head.decoder.weight",     "lm_head.decoder.bias",
+    "token_type_ids"};
 
 }  // namespace
 

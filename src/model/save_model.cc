@@ -43,9 +43,8 @@ const char* torch_dtype(const ParameterStore& parameters) {
 
 // Without labels the head is told by the parameters.
 std::string headless_architecture(const Model& model) {
-  const std::string prefix(architecture_keys(model.config.architecture).class_prefix);
-  const bool has_lm_head = model.parameters.has("cls.predictions.bias") || model.parameters.has("vocab_projector.bias");
-  return prefix + (has_lm_head ? "ForMaskedLM" : "Model");
+  const ArchitectureKeys& keys = architecture_keys(model.config.architecture);
+  return std::string(keys.class_prefix) + (model.parameters.has(keys.lm_head_bias) ? "ForMaskedLM" : "Model");
 }
 
 Json saved_config(const Model& model) {

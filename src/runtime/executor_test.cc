@@ -234,12 +234,12 @@ TEST(Executor, ValuesShareTheArena) {
   EXPECT_GT(executor.packed_bytes(), 0);
 }
 
-INSTANTIATE_TEST_SUITE_P(All, EncoderGraphs,
-                         testing::Values(Case{Architecture::kBert, Head::kClassifier},
-                                         Case{Architecture::kBert, Head::kMaskedLm},
-                                         Case{Architecture::kBert, Head::kHidden},
-                                         Case{Architecture::kDistilBert, Head::kClassifier},
-                                         Case{Architecture::kDistilBert, Head::kMaskedLm}));
+INSTANTIATE_TEST_SUITE_P(
+    All, EncoderGraphs,
+    testing::Values(Case{Architecture::kBert, Head::kClassifier}, Case{Architecture::kBert, Head::kMaskedLm},
+                    Case{Architecture::kBert, Head::kHidden}, Case{Architecture::kDistilBert, Head::kClassifier},
+                    Case{Architecture::kDistilBert, Head::kMaskedLm}, Case{Architecture::kRoberta, Head::kClassifier},
+                    Case{Architecture::kRoberta, Head::kMaskedLm}));
 
 }  // namespace
 }  // namespace fettle

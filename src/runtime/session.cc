@@ -42,6 +42,8 @@ struct Session::Impl {
   Impl(std::shared_ptr<const Model> model_in, const SessionOptions& options_in);
 
   std::unique_ptr<Executor> make_executor(Head head, std::vector<PassReport>* reports);
+  // The batch's own, or a copy that begins where the model's positions do.
+  const std::vector<int32_t>& positions_of(const RaggedBatch& batch);
   void bind(Executor& executor, const RaggedBatch& batch);
   void check_batch(const RaggedBatch& batch) const;
   Tensor run(Executor& executor, const RaggedBatch& batch, std::string_view output);
@@ -57,6 +59,7 @@ struct Session::Impl {
   std::unique_ptr<Executor> executor;
   std::unique_ptr<Executor> hidden_executor;  // made when hidden states are first asked of a classifier
   std::vector<int32_t> first_tokens;
+  std::vector<int32_t> positions;
   std::vector<int32_t> ids;
   RaggedBatch batch;
   Tensor gathered;
@@ -111,10 +114,18 @@ void Session::Impl::check_batch(const RaggedBatch& in) const {
   }
 }
 
+const std::vector<int32_t>& Session::Impl::positions_of(const RaggedBatch& in) {
+  const auto first = static_cast<int32_t>(model->config.first_position());
+  if (first == 0) return in.position_ids;
+  positions.resize(in.position_ids.size());
+  std::ranges::transform(in.position_ids, positions.begin(), [first](int32_t id) { return id + first; });
+  return positions;
+}
+
 void Session::Impl::bind(Executor& to, const RaggedBatch& in) {
   first_tokens.assign(in.offsets.begin(), in.offsets.end() - 1);
   to.set_input("token_ids", view_ids(in.token_ids));
-  to.set_input("position_ids", view_ids(in.position_ids));
+  to.set_input("position_ids", view_ids(positions_of(in)));
   to.set_input("type_ids", view_ids(in.type_ids));
   to.set_input("offsets", view_ids(in.offsets));
   to.set_input("first_tokens", view_ids(first_tokens));

@@ -76,7 +76,7 @@ TEST(Session, RaggedEqualsOneByOne) {
 
 TEST(Session, PathsPrecisionsAndTablesAgree) {
   const RaggedBatch batch = test::random_batch(kLengths, 97, 3);
-  for (const Architecture architecture : {Architecture::kBert, Architecture::kDistilBert}) {
+  for (const Architecture architecture : test::kArchitectures) {
     const auto model = shared(small_model(architecture));
     Session oracle(model, {.n_threads = 1, .fast_path = false, .reference = true});
     const std::vector<float> expected = values(oracle.classify(batch));

@@ -9,9 +9,8 @@ namespace {
 
 ModelConfig config_of(Architecture architecture) {
   ModelConfig config = make_encoder_config(3, 64, 211);
-  config.architecture = architecture;
-  config.n_token_types = architecture == Architecture::kBert ? 2 : 0;
-  config.activation = architecture == Architecture::kBert ? "gelu" : "gelu_tanh";
+  test::set_architecture(config, architecture);
+  config.activation = architecture == Architecture::kDistilBert ? "gelu_tanh" : "gelu";
   config.max_positions = 48;
   config.labels = {"a", "b", "c", "d", "e", "f", "g"};
   for (LayerConfig& layer : config.layers) layer = {.n_heads = 4, .head_dim = 16, .intermediate_size = 100};
@@ -22,11 +21,14 @@ TEST(TorchOracle, GivesTheSameLogits) {
   if (!python_has("torch")) GTEST_SKIP() << "python3-torch is not installed";
   const ScratchFolder scratch;
   std::vector<std::string> folders;
-  for (const Architecture architecture : {Architecture::kBert, Architecture::kDistilBert}) {
+  for (const Architecture architecture : test::kArchitectures) {
     folders.push_back((scratch / std::to_string(folders.size())).string());
     save_model(test::random_model(config_of(architecture), 21), folders.back(), false);
   }
-  test::expect_logits_of_torch(folders, test::random_batch({1, 17, 4, 48, 9}, 211, 8));
+  RaggedBatch batch = test::random_batch({1, 17, 4, 48, 9}, 211, 8);
+  test::expect_logits_of_torch({folders[0], folders[1]}, batch);
+  std::ranges::fill(batch.type_ids, 0);
+  test::expect_logits_of_torch({folders.begin() + 2, folders.end()}, batch);
 }
 
 }  // namespace

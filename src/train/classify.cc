@@ -65,6 +65,7 @@ LogitsRunner::LogitsRunner(const Model& model, const TrainOptions& options, Mach
                           .table = &machine.table,
                           .precision = options.precision,
                           .pack_parameters = false}),
+      config_(model.config),
       n_labels_(model.config.n_labels()) {}
 
 Tensor LogitsRunner::run(const TokenizedTexts& texts, int64_t batch_size) {
@@ -77,7 +78,7 @@ Tensor LogitsRunner::run(const TokenizedTexts& texts, int64_t batch_size) {
     throw_if_cancelled();
     tokens.clear();
     for (int32_t i : plan.batch(b)) texts.append_to(tokens, i);
-    bind_tokens(tokens, batch);
+    bind_tokens(tokens, config_, batch);
     for (const auto& [name, value] : batch.inputs) executor_.set_input(name, value);
     executor_.run();
     const Tensor logits = executor_.output("logits");
@@ -164,7 +165,7 @@ void ClassifierObjective::load(int64_t index, MicroBatch& batch) {
     labels_.push_back(train_.labels[i]);
     labelled += train_.labels[i] != kUnlabelled;
   }
-  bind_tokens(tokens_, batch);
+  bind_tokens(tokens_, model_.config, batch);
   batch.inputs.emplace_back("labels", view_i32(labels_));
   batch.weight = static_cast<double>(distillation_ ? static_cast<int64_t>(examples.size()) : labelled);
   if (!distillation_) return;

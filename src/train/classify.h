@@ -35,6 +35,7 @@ class LogitsRunner {
  private:
   Graph graph_;
   Executor executor_;
+  ModelConfig config_;
   int64_t n_labels_;
 };
 

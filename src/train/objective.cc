@@ -1,5 +1,7 @@
 #include "train/objective.h"
 
+#include <algorithm>
+
 #include "data/tokenized.h"
 
 namespace fettle {
@@ -8,10 +10,23 @@ Tensor view_i32(const std::vector<int32_t>& values) {
   return Tensor::view(DType::kI32, {static_cast<int64_t>(values.size())}, values.data(), nullptr);
 }
 
-void bind_tokens(const RaggedBatch& tokens, MicroBatch& batch) {
+namespace {
+
+Tensor position_ids_of(const RaggedBatch& tokens, const ModelConfig& config) {
+  const auto first = static_cast<int32_t>(config.first_position());
+  if (first == 0) return view_i32(tokens.position_ids);
+  Tensor ids(DType::kI32, {tokens.n_tokens()});
+  std::transform(tokens.position_ids.begin(), tokens.position_ids.end(), ids.mutable_data<int32_t>(),
+                 [first](int32_t id) { return id + first; });
+  return ids;
+}
+
+}  // namespace
+
+void bind_tokens(const RaggedBatch& tokens, const ModelConfig& config, MicroBatch& batch) {
   batch.inputs.clear();
   batch.inputs.emplace_back("token_ids", view_i32(tokens.token_ids));
-  batch.inputs.emplace_back("position_ids", view_i32(tokens.position_ids));
+  batch.inputs.emplace_back("position_ids", position_ids_of(tokens, config));
   batch.inputs.emplace_back("type_ids", view_i32(tokens.type_ids));
   batch.inputs.emplace_back("offsets", view_i32(tokens.offsets));
   batch.inputs.emplace_back("first_tokens", Tensor::from_i32(first_tokens(tokens), {tokens.n_sequences()}));

@@ -46,8 +46,8 @@ class Objective {
 };
 
 // Replaces the batch's inputs by those of an encoder: token_ids, position_ids, type_ids, offsets, first_tokens; counts
-// samples and tokens. `tokens` must outlive the batch's use.
-void bind_tokens(const RaggedBatch& tokens, MicroBatch& batch);
+// samples and tokens. Position ids begin where `config` says. `tokens` must outlive the batch's use.
+void bind_tokens(const RaggedBatch& tokens, const ModelConfig& config, MicroBatch& batch);
 // A tensor over the vector's memory.
 Tensor view_i32(const std::vector<int32_t>& values);
 // The configuration with every dropout set, when `dropout` is not negative.

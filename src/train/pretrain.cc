@@ -44,7 +44,7 @@ class PretrainObjective : public Objective {
 
   void load(int64_t index, MicroBatch& batch) override {
     corpus_.load(epoch_, index, masked_);
-    bind_tokens(masked_.tokens, batch);
+    bind_tokens(masked_.tokens, config_, batch);
     batch.inputs.emplace_back("masked_positions", view_i32(masked_.masked_positions));
     batch.inputs.emplace_back("masked_labels", view_i32(masked_.masked_labels));
     batch.weight = static_cast<double>(masked_.masked_labels.size());

@@ -7,6 +7,7 @@
 #include <numeric>
 #include <optional>
 
+#include "model/config_keys.h"
 #include "model/layer_names.h"
 #include "train/student_rule.h"
 #include "train/trainer.h"
@@ -58,12 +59,12 @@ Indices rows_of_heads(const Indices& heads, int64_t head_dim) {
 
 class StudentBuilder {
  public:
-  StudentBuilder(const Model& teacher, const StudentRule& rule) : teacher_(teacher), rule_(rule) {
+  StudentBuilder(const Model& teacher, const StudentRule& rule)
+      : teacher_(teacher), rule_(rule), keys_(architecture_keys(teacher.config.architecture)) {
     student_.config = teacher.config;
     student_.config.hidden_size = rule.hidden;
     student_.config.layers.clear();
     student_.tokenizer = teacher.tokenizer;
-    bert_ = teacher.config.architecture == Architecture::kBert;
     if (rule.hidden < teacher.config.hidden_size) {
       projection_ = principal_directions(matrix(embeddings("word_embeddings.weight")), rule.hidden);
     }
@@ -72,24 +73,25 @@ class StudentBuilder {
   Model build() {
     copy_embedding("word_embeddings.weight");
     copy_embedding("position_embeddings.weight");
-    if (bert_) copy_embedding("token_type_embeddings.weight");
+    if (keys_.has_token_types) copy_embedding("token_type_embeddings.weight");
     copy_norm(embeddings("LayerNorm"), embeddings("LayerNorm"));
     for (size_t i = 0; i < rule_.layers.size(); ++i) add_layer(static_cast<int64_t>(i));
-    const std::string hidden_head = bert_ ? "bert.pooler.dense" : "pre_classifier";
+    const std::string hidden_head(keys_.hidden_head);
+    const std::string labels(keys_.label_layer);
     if (teacher_.parameters.has(hidden_head + ".weight")) {
       set(hidden_head + ".weight", write_side(read_side(matrix(hidden_head + ".weight"))));
       set_vector(hidden_head + ".bias", write_side_vector(hidden_head + ".bias"));
     }
-    if (teacher_.parameters.has("classifier.weight")) {
-      set("classifier.weight", read_side(matrix("classifier.weight")));
-      set_vector("classifier.bias", vector("classifier.bias"));
+    if (teacher_.parameters.has(labels + ".weight")) {
+      set(labels + ".weight", read_side(matrix(labels + ".weight")));
+      set_vector(labels + ".bias", vector(labels + ".bias"));
     }
     return std::move(student_);
   }
 
  private:
   std::string embeddings(const std::string& name) const {
-    return (bert_ ? "bert.embeddings." : "distilbert.embeddings.") + name;
+    return std::string(keys_.parameter_prefix) + "embeddings." + name;
   }
   Matrix matrix(const std::string& name) const {
     const Tensor values = teacher_.parameters.get(name).decode();
@@ -164,8 +166,8 @@ class StudentBuilder {
 
   void add_layer(int64_t index) {
     const int64_t source = rule_.layers[index];
-    const EncoderLayerNames from = encoder_layer_names(teacher_.config.architecture, source);
-    const EncoderLayerNames to = encoder_layer_names(teacher_.config.architecture, index);
+    const EncoderLayerNames from = encoder_layer_names(teacher_.config, source);
+    const EncoderLayerNames to = encoder_layer_names(teacher_.config, index);
     const LayerConfig& width = teacher_.config.layers[source];
     const Indices heads = rows_of_heads(choose_heads(from, width, rule_.heads[index]), width.head_dim);
     const Indices neurons = choose_neurons(from, rule_.intermediate[index]);
@@ -183,9 +185,9 @@ class StudentBuilder {
 
   const Model& teacher_;
   const StudentRule& rule_;
+  const ArchitectureKeys& keys_;
   std::optional<Projection> projection_;
   Model student_;
-  bool bert_ = true;
 };
 
 }  // namespace

@@ -3,6 +3,7 @@
 
 #include "base/log.h"
 #include "base/scratch_folder.h"
+#include "runtime/test_graphs.h"
 #include "runtime/torch_oracle.h"
 #include "train/test_models.h"
 #include "train/trainer.h"
@@ -12,8 +13,7 @@ namespace {
 
 Model untrained(Architecture architecture, const std::vector<std::string>& labels) {
   ModelConfig config = test::toy_model(labels).config;
-  config.architecture = architecture;
-  if (architecture == Architecture::kDistilBert) config.n_token_types = 0;
+  test::set_architecture(config, architecture);
   return make_model(config, test::word_tokenizer(test::toy_words()), 4);
 }
 
@@ -42,7 +42,7 @@ TEST(TrainedModels, HaveTheLogitsThatPyTorchGives) {
   options.n_threads = 1;
   std::vector<std::string> folders;
   RaggedBatch batch;
-  for (const Architecture architecture : {Architecture::kBert, Architecture::kDistilBert}) {
+  for (const Architecture architecture : {Architecture::kBert, Architecture::kDistilBert, Architecture::kRoberta}) {
     Model model = untrained(architecture, train.labels);
     EXPECT_GT(train_classifier(model, train, &eval, options).accuracy, 0.9);
     folders.push_back((scratch / std::to_string(folders.size())).string());

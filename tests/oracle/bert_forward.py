@@ -102,6 +102,20 @@ def bert(config, state, ids, types, mask):
     return encoder.linear(pooled, "classifier")
 
 
+def roberta(config, state, ids, types, mask):
+    encoder = Encoder(config, state)
+    embeddings = "roberta.embeddings."
+    # Real tokens are counted from pad_token_id + 1 on; padding stays at pad_token_id.
+    positions = (mask.cumsum(1) * mask).long() + config["pad_token_id"]
+    x = state[embeddings + "word_embeddings.weight"][ids]
+    x = x + state[embeddings + "token_type_embeddings.weight"][torch.zeros_like(ids)]
+    x = x + state[embeddings + "position_embeddings.weight"][positions]
+    x = encoder.norm(x, embeddings + "LayerNorm")
+    for i in range(config["num_hidden_layers"]):
+        x = encoder.layer(x, mask, config["num_attention_heads"], f"roberta.encoder.layer.{i}.", BERT)
+    return encoder.linear(torch.tanh(encoder.linear(x[:, 0], "classifier.dense")), "classifier.out_proj")
+
+
 def distilbert(config, state, ids, types, mask):
     encoder = Encoder(config, state)
     embeddings = "distilbert.embeddings."
@@ -113,6 +127,9 @@ def distilbert(config, state, ids, types, mask):
     return encoder.linear(F.relu(encoder.linear(x[:, 0], "pre_classifier")), "classifier")
 
 
+FORWARD = {"bert": bert, "distilbert": distilbert, "roberta": roberta, "xlm-roberta": roberta}
+
+
 def run(folder):
     with open(folder + "/config.json") as file:
         config = json.load(file)
@@ -121,7 +138,7 @@ def run(folder):
     state = read_state_dict(folder + "/model.safetensors")
     ids, mask = padded(batch["token_ids"])
     types, _ = padded(batch["type_ids"])
-    forward = {"bert": bert, "distilbert": distilbert}[config["model_type"]]
+    forward = FORWARD[config["model_type"]]
     with torch.no_grad():
         logits = forward(config, state, ids, types, mask)
     with open(folder + "/logits.json", "w") as file:

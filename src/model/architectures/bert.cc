@@ -6,20 +6,6 @@ namespace {
 
 const std::string kWordEmbeddings = "bert.embeddings.word_embeddings";
 
-ValueId hidden_states(EncoderBuilder& builder) {
-  const ModelConfig& config = builder.config();
-  ValueId x = builder.embed(kWordEmbeddings, config.vocab_size, builder.input("token_ids", "tokens"));
-  const ValueId types =
-      builder.embed("bert.embeddings.token_type_embeddings", config.n_token_types, builder.input("type_ids", "tokens"));
-  const ValueId positions = builder.embed("bert.embeddings.position_embeddings", config.max_positions,
-                                          builder.input("position_ids", "tokens"));
-  x = builder.add(x, types, "bert.embeddings.types");
-  x = builder.add(x, positions, "bert.embeddings.positions");
-  x = builder.layer_norm(x, "bert.embeddings.LayerNorm");
-  x = builder.dropout(x, config.hidden_dropout, "bert.embeddings.dropout");
-  return builder.encoder_layers(x);
-}
-
 ValueId classifier(EncoderBuilder& builder, ValueId hidden) {
   const ModelConfig& config = builder.config();
   ValueId x = builder.select(hidden, builder.input("first_tokens", "batch"), "bert.pooler.first_tokens");
@@ -43,7 +29,7 @@ ValueId masked_lm(EncoderBuilder& builder, ValueId hidden) {
 
 Graph build_bert(const ModelConfig& config, const GraphOptions& options) {
   EncoderBuilder builder(config, options);
-  const ValueId hidden = hidden_states(builder);
+  const ValueId hidden = builder.encoder_layers(builder.embeddings("bert.embeddings"));
   switch (options.head) {
     case GraphOptions::Head::kClassifier:
       return builder.finish("logits", classifier(builder, hidden));

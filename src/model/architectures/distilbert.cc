@@ -6,17 +6,6 @@ namespace {
 
 const std::string kWordEmbeddings = "distilbert.embeddings.word_embeddings";
 
-ValueId hidden_states(EncoderBuilder& builder) {
-  const ModelConfig& config = builder.config();
-  ValueId x = builder.embed(kWordEmbeddings, config.vocab_size, builder.input("token_ids", "tokens"));
-  const ValueId positions = builder.embed("distilbert.embeddings.position_embeddings", config.max_positions,
-                                          builder.input("position_ids", "tokens"));
-  x = builder.add(x, positions, "distilbert.embeddings.positions");
-  x = builder.layer_norm(x, "distilbert.embeddings.LayerNorm");
-  x = builder.dropout(x, config.hidden_dropout, "distilbert.embeddings.dropout");
-  return builder.encoder_layers(x);
-}
-
 ValueId classifier(EncoderBuilder& builder, ValueId hidden) {
   const ModelConfig& config = builder.config();
   ValueId x = builder.select(hidden, builder.input("first_tokens", "batch"), "first_tokens_of_hidden");
@@ -39,7 +28,7 @@ ValueId masked_lm(EncoderBuilder& builder, ValueId hidden) {
 
 Graph build_distilbert(const ModelConfig& config, const GraphOptions& options) {
   EncoderBuilder builder(config, options);
-  const ValueId hidden = hidden_states(builder);
+  const ValueId hidden = builder.encoder_layers(builder.embeddings("distilbert.embeddings"));
   switch (options.head) {
     case GraphOptions::Head::kClassifier:
       return builder.finish("logits", classifier(builder, hidden));

@@ -2,6 +2,8 @@
 
 #include <cmath>
 
+#include "model/config_keys.h"
+
 namespace fettle {
 
 EncoderBuilder::EncoderBuilder(const ModelConfig& config, const GraphOptions& options)
@@ -50,6 +52,19 @@ ValueId EncoderBuilder::embed(const std::string& table_name, int64_t rows, Value
   return graph_.node("gather_rows", {table, ids}, {}, table_name);
 }
 
+ValueId EncoderBuilder::embeddings(const std::string& prefix) {
+  ValueId x = embed(prefix + ".word_embeddings", config_.vocab_size, input("token_ids", "tokens"));
+  if (architecture_keys(config_.architecture).has_token_types) {
+    const ValueId types = embed(prefix + ".token_type_embeddings", config_.n_token_types, input("type_ids", "tokens"));
+    x = add(x, types, prefix + ".types");
+  }
+  const ValueId positions =
+      embed(prefix + ".position_embeddings", config_.n_position_rows(), input("position_ids", "tokens"));
+  x = add(x, positions, prefix + ".positions");
+  x = layer_norm(x, prefix + ".LayerNorm");
+  return dropout(x, config_.hidden_dropout, prefix + ".dropout");
+}
+
 ValueId EncoderBuilder::select(ValueId x, ValueId rows, const std::string& name) {
   return graph_.node("gather_rows", {x, rows}, {}, name);
 }
@@ -89,7 +104,7 @@ ValueId EncoderBuilder::encoder_layer(ValueId x, const LayerConfig& layer, const
 
 ValueId EncoderBuilder::encoder_layers(ValueId x) {
   for (size_t i = 0; i < config_.layers.size(); ++i) {
-    x = encoder_layer(x, config_.layers[i], encoder_layer_names(config_.architecture, static_cast<int64_t>(i)));
+    x = encoder_layer(x, config_.layers[i], encoder_layer_names(config_, static_cast<int64_t>(i)));
   }
   return x;
 }

@@ -27,6 +27,9 @@ class EncoderBuilder {
   ValueId activate(ValueId x, const std::string& kind, const std::string& name);
   ValueId dropout(ValueId x, double p, const std::string& name);
   ValueId embed(const std::string& table_name, int64_t rows, ValueId ids);
+  // Words + types (where the model has them) + positions, normalized: [tokens, hidden]. Tables are prefix +
+  // ".word_embeddings" and so on.
+  ValueId embeddings(const std::string& prefix);
   // Rows of the hidden states.
   ValueId select(ValueId x, ValueId rows, const std::string& name);
   // All encoder layers, each with the norm after each residual sum: x [tokens, hidden] → [tokens, hidden].
@@ -48,5 +51,6 @@ class EncoderBuilder {
 
 Graph build_bert(const ModelConfig& config, const GraphOptions& options);
 Graph build_distilbert(const ModelConfig& config, const GraphOptions& options);
+Graph build_roberta(const ModelConfig& config, const GraphOptions& options);
 
 }  // namespace fettle
