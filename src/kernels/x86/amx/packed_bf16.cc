@@ -30,15 +30,10 @@ void prepare(const PrepareRows& from, std::byte* to, float*) {
 }
 
 struct AddBias {
-  static void write(const PanelJob& job, const TileValues& values, const std::byte* sums) {
-    for (int64_t p = 0; p < values.n_panels; ++p) {
-      const int64_t at = p * kPanelWidth;
-      const __m512 bias = _mm512_loadu_ps(job.weights->bias + values.column + at);
-      for (int64_t r = 0; r < values.rows; ++r) {
-        const __m512 sum = _mm512_load_ps(sums + r * kSumsStride + at * 4);
-        _mm512_storeu_ps(values.to + r * values.stride + at, _mm512_add_ps(sum, bias));
-      }
-    }
+  using Columns = __m512;
+  static Columns columns(const PanelWeights& w, int64_t c) { return _mm512_loadu_ps(w.bias + c); }
+  static __m512 value(const PanelJob&, int64_t, const std::byte* sums, Columns bias) {
+    return _mm512_add_ps(_mm512_load_ps(sums), bias);
   }
 };
 

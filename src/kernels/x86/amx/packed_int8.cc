@@ -10,19 +10,16 @@ namespace fettle::amx {
 namespace {
 
 struct Dequantize {
-  static void write(const PanelJob& job, const TileValues& values, const std::byte* sums) {
-    const PanelWeights& w = *job.weights;
-    for (int64_t p = 0; p < values.n_panels; ++p) {
-      const int64_t at = p * kPanelWidth;
-      const __m512 weight_scale = _mm512_loadu_ps(w.scales + values.column + at);
-      const __m512 bias = _mm512_loadu_ps(w.bias + values.column + at);
-      for (int64_t r = 0; r < values.rows; ++r) {
-        const __m512i sum = _mm512_load_si512(sums + r * kSumsStride + at * 4);
-        const __m512 scale = _mm512_mul_ps(_mm512_set1_ps(job.row_scales[values.row + r]), weight_scale);
-        const __m512 value = _mm512_add_ps(_mm512_mul_ps(_mm512_cvtepi32_ps(sum), scale), bias);
-        _mm512_storeu_ps(values.to + r * values.stride + at, value);
-      }
-    }
+  struct Columns {
+    __m512 scale;
+    __m512 bias;
+  };
+  static Columns columns(const PanelWeights& w, int64_t c) {
+    return {_mm512_loadu_ps(w.scales + c), _mm512_loadu_ps(w.bias + c)};
+  }
+  static __m512 value(const PanelJob& job, int64_t row, const std::byte* sums, const Columns& columns) {
+    const __m512 scale = _mm512_mul_ps(_mm512_set1_ps(job.row_scales[row]), columns.scale);
+    return _mm512_add_ps(_mm512_mul_ps(_mm512_cvtepi32_ps(_mm512_load_si512(sums)), scale), columns.bias);
   }
 };
 

@@ -1,9 +1,11 @@
 // Products of prepared rows with packed panels on AMX tiles, for int8 and bf16.
 //
 // Up to 16 rows: strips of one tile of rows by the six panels of a group, whose weights come straight from memory in
-// six streams. More rows: two tiles of rows by one panel after the other, while the next group's weights are fetched
-// into the second-level cache; with four tile registers in use the processor has some left for renaming
-// (matmul_bf16.cc). Between two products stand the prefetches of one tile: in a bunch they would hold up the loads.
+// six streams. More rows: blocks of two tiles of rows by one panel after the other; with four tile registers in use
+// the processor has some left for renaming (matmul_bf16.cc). So many rows stay in the first-level cache while the
+// panels pass; where the rows are too long for that, they are cut into chunks and the sums go out and in again. The
+// next group's weights are fetched into the second-level cache meanwhile, and the sums of the block before are finished
+// (tile_finisher.h), a little beside every product: in a bunch both would hold up the tiles.
 #pragma once
 
 #include <immintrin.h>
@@ -13,148 +15,214 @@
 
 #include "kernels/packed_panels.h"
 #include "kernels/vector/far_prefetch.h"
+#include "kernels/x86/amx/tile_finisher.h"
 #include "kernels/x86/amx/tile_ops.h"
 #include "kernels/x86/amx/tiles.h"
 
 namespace fettle::amx {
 
-constexpr int64_t kSumsStride = kGroupWidth * 4;  // bytes
+constexpr int64_t kMaxRowTiles = 2;
+constexpr int64_t kChunkTiles = 12;  // of two rows of tiles: 24 KB of the first-level cache
+constexpr int64_t kPanelSums = kMaxRowTiles * kTileBytes;
+
+inline int64_t divide_up(int64_t a, int64_t b) {
+  return (a + b - 1) / b;
+}
 
 // The panels of one group, each n_tiles deep.
 struct TileGroup {
   const std::byte* panels[kGroupPanels] = {};
   int64_t n_panels = 0;
   int64_t n_tiles = 0;
+  int64_t column = 0;
 
   TileGroup(const PanelWeights& w, int64_t group)
-      : n_panels(w.panels_in_group(group)), n_tiles(w.panel_bytes / kTileBytes) {
+      : n_panels(w.panels_in_group(group)), n_tiles(w.panel_bytes / kTileBytes), column(group * kGroupWidth) {
     for (int64_t i = 0; i < n_panels; ++i) panels[i] = w.panel(group, i);
   }
 };
 
-template <typename Dot, int... kPanel>
-void add_strip(const std::byte* const* panels, int64_t at, std::integer_sequence<int, kPanel...>) {
-  ((load_tile<7>(panels[kPanel] + at), Dot::template strip<kPanel>(), prefetch_tile(panels[kPanel] + at + kTileBytes)),
-   ...);
-}
+template <typename Dot, typename Finisher>
+class TileProduct {
+ public:
+  TileProduct(const PanelJob& job, int64_t group_begin, int64_t group_end)
+      : job_(job), group_begin_(group_begin), group_end_(group_end), finisher_(job) {}
 
-// sums [16][kSumsStride bytes] of one tile of rows by kPanels panels.
-template <typename Dot, int... kPanel>
-void strip(const std::byte* rows, const std::byte* const* from, int64_t n_tiles, std::byte* sums,
-           std::integer_sequence<int, kPanel...> all) {
-  const std::byte* const panels[] = {from[kPanel]...};
-  (clear_sums<kPanel>(), ...);
-  for (int64_t at = 0; at < n_tiles * kTileBytes; at += kTileBytes) {
-    load_tile<6>(rows + at);
-    add_strip<Dot>(panels, at, all);
+  void run() {
+    configure_tiles();
+    // Tiles of zeros take up no physical register.
+    clear_sums<2>();
+    clear_sums<3>();
+    clear_sums<4>();
+    clear_sums<5>();
+    asm volatile("" : : : "memory");  // gcc 12 does not know that tile loads read the prepared rows
+    for (int64_t g = group_begin_; g < group_end_; ++g) {
+      const TileGroup group(*job_.weights, g);
+      fetch_next(group, g);
+      const int64_t n_row_tiles = divide_up(job_.rows, kTileRows);
+      if (n_row_tiles == 1) {
+        strip_of_rows(group);
+        continue;
+      }
+      for (int64_t tile = 0; tile < n_row_tiles;) tile += rows_by_group(group, tile, n_row_tiles - tile);
+    }
+    finisher_.drain();
   }
-  (store_sums<kPanel>(sums + kPanel * kTileRowBytes, kSumsStride), ...);
-}
 
-template <typename Dot, int kPanels>
-void strip_of(const std::byte* rows, const std::byte* const* panels, int64_t n_tiles, std::byte* sums) {
-  strip<Dot>(rows, panels, n_tiles, sums, std::make_integer_sequence<int, kPanels>());
-}
-
-template <typename Dot>
-void strip(const std::byte* rows, const std::byte* const* panels, int64_t n_panels, int64_t n_tiles, std::byte* sums) {
-  using Run = void (*)(const std::byte*, const std::byte* const*, int64_t, std::byte*);
-  static constexpr Run kRuns[] = {strip_of<Dot, 1>, strip_of<Dot, 2>, strip_of<Dot, 3>,
-                                  strip_of<Dot, 4>, strip_of<Dot, 5>, strip_of<Dot, 6>};
-  kRuns[n_panels - 1](rows, panels, n_tiles, sums);
-}
-
-// sums [32][kSumsStride bytes] of two tiles of rows by one panel.
-template <typename Dot>
-void pair_of_rows(const std::byte* rows, const std::byte* panel, int64_t n_tiles, std::byte* sums,
-                  FarPrefetch<Dot>& fetch) {
-  const std::byte* const rows1 = rows + n_tiles * kTileBytes;
-  clear_sums<0>();
-  clear_sums<1>();
-  for (int64_t at = 0; at < n_tiles * kTileBytes; at += kTileBytes) {
-    load_tile<7>(panel + at);
-    load_tile<6>(rows + at);
-    Dot::template strip<0>();
-    prefetch_tile(panel + at + kTileBytes);
-    load_tile<6>(rows1 + at);
-    Dot::template strip<1>();
-    fetch.step();
+ private:
+  // Into the second-level cache, spread over the products with this group. Strips come straight from memory as fast as
+  // it gives them.
+  void fetch_next(const TileGroup& present, int64_t group) {
+    fetch_ = {};
+    if (group + 1 >= group_end_ || job_.rows <= kTileRows) return;
+    const TileGroup next(*job_.weights, group + 1);
+    const int64_t n_row_tiles = divide_up(job_.rows, kTileRows);
+    fetch_.n_panels = next.n_panels;
+    for (int64_t i = 0; i < next.n_panels; ++i) fetch_.panels[i] = next.panels[i];
+    fetch_.n_passes = n_row_tiles == 1 ? 1 : divide_up(n_row_tiles, kMaxRowTiles) * present.n_panels;
+    fetch_.lines_left = job_.weights->panel_bytes / kLineBytes;
+    fetch_.lines_per_step = kTileRows;
   }
-  store_sums<0>(sums, kSumsStride);
-  store_sums<1>(sums + kTileRows * kSumsStride, kSumsStride);
-}
 
-// Two tiles of rows by all panels of a group.
-template <typename Dot>
-void row_pairs(const TileGroup& group, const std::byte* rows, std::byte* sums, FarPrefetch<Dot>& fetch) {
-  for (int64_t p = 0; p < group.n_panels; ++p) {
-    pair_of_rows(rows, group.panels[p], group.n_tiles, sums + p * kTileRowBytes, fetch);
+  [[gnu::always_inline]] void finish(int64_t n_steps) {
+    for (int64_t i = 0; i < n_steps; ++i) finisher_.step();
   }
-}
 
-// The fetch of the group after `group`, spread over the products with this one; nothing for few rows.
-template <typename Dot>
-FarPrefetch<Dot> fetch_next(const PanelJob& job, const TileGroup& present, int64_t group, int64_t group_end) {
-  const PanelWeights& w = *job.weights;
-  const int64_t row_pairs = (job.rows + kTileRows - 1) / kTileRows / 2;
-  FarPrefetch<Dot> fetch;
-  if (group + 1 >= group_end || row_pairs == 0 || present.n_panels < 2) return fetch;
-  const TileGroup next(w, group + 1);
-  fetch.n_panels = next.n_panels;
-  for (int64_t i = 0; i < next.n_panels; ++i) fetch.panels[i] = next.panels[i];
-  fetch.n_passes = row_pairs * present.n_panels;
-  fetch.lines_left = w.panel_bytes / kLineBytes;
-  fetch.lines_per_step = kTileRows;
-  return fetch;
-}
+  template <int... kPanel>
+  void strip_by(const TileGroup& group, std::byte* sums, std::integer_sequence<int, kPanel...>) {
+    const std::byte* const panels[] = {group.panels[kPanel]...};
+    const int64_t n_steps = divide_up(Finisher::n_steps(job_.rows, group.n_panels), group.n_tiles);
+    (clear_sums<kPanel>(), ...);
+    for (int64_t at = 0; at < group.n_tiles * kTileBytes; at += kTileBytes) {
+      load_tile<6>(job_.rows_data + at);
+      ((load_tile<7>(panels[kPanel] + at), Dot::template add<kPanel>(),
+        prefetch_tile(panels[kPanel] + at + kTileBytes)),
+       ...);
+      fetch_.step();
+      finish(n_steps);
+    }
+    (store_sums<kPanel>(sums + kPanel * kTileBytes, kTileRowBytes), ...);
+  }
 
-// What Convert writes: finished values of 16 · n_panels columns, before activation and residual.
-struct TileValues {
-  int64_t row = 0;
-  int64_t rows = 0;
-  int64_t column = 0;
-  int64_t n_panels = 0;
-  float* to = nullptr;
-  int64_t stride = 0;
+  template <int kPanels>
+  void strip_of(const TileGroup& group, std::byte* sums) {
+    strip_by(group, sums, std::make_integer_sequence<int, kPanels>());
+  }
+
+  // One tile of rows by a group.
+  void strip_of_rows(const TileGroup& group) {
+    using Strip = void (TileProduct::*)(const TileGroup&, std::byte*);
+    static constexpr Strip kStrips[] = {&TileProduct::strip_of<1>, &TileProduct::strip_of<2>,
+                                        &TileProduct::strip_of<3>, &TileProduct::strip_of<4>,
+                                        &TileProduct::strip_of<5>, &TileProduct::strip_of<6>};
+    std::byte* const sums = next_sums(kGroupPanels * kTileBytes);
+    (this->*kStrips[group.n_panels - 1])(group, sums);
+    finisher_.take({.sums = sums,
+                    .panel_stride = kTileBytes,
+                    .n_panels = group.n_panels,
+                    .row = 0,
+                    .rows = job_.rows,
+                    .column = group.column});
+  }
+
+  // Two halves in turns: one is summed into while the other is finished.
+  std::byte* next_sums(int64_t size) {
+    second_half_ = !second_half_;
+    return sums_ + (second_half_ ? size : 0);
+  }
+
+  struct Chunk {
+    const std::byte* rows;
+    const std::byte* panel;
+    int64_t row_stride;  // bytes from one tile of rows to the next
+    int64_t bytes;
+    int64_t n_steps;  // of finishing, for each tile of depth
+    bool is_first;
+  };
+
+  template <int... kRow>
+  void rows_by_panel(const Chunk& chunk, std::byte* sums, std::integer_sequence<int, kRow...>) {
+    if (chunk.is_first) {
+      (clear_sums<kRow>(), ...);
+    } else {
+      (load_sums<kRow>(sums + kRow * kTileBytes), ...);
+    }
+    for (int64_t at = 0; at < chunk.bytes; at += kTileBytes) {
+      load_tile<7>(chunk.panel + at);
+      ((load_tile<6>(chunk.rows + kRow * chunk.row_stride + at), Dot::template add<kRow>()), ...);
+      fetch_.step();
+      finish(chunk.n_steps);
+    }
+    (store_sums<kRow>(sums + kRow * kTileBytes, kTileRowBytes), ...);
+  }
+
+  // Up to two tiles of rows from `tile` on by a group; returns how many.
+  int64_t rows_by_group(const TileGroup& group, int64_t tile, int64_t n_left) {
+    const int64_t n_row_tiles = n_left < kMaxRowTiles ? n_left : kMaxRowTiles;
+    const int64_t left_rows = job_.rows - tile * kTileRows;
+    const int64_t rows = left_rows < n_row_tiles * kTileRows ? left_rows : n_row_tiles * kTileRows;
+    const int64_t n_chunks = divide_up(group.n_tiles, kChunkTiles);
+    const int64_t chunk_tiles = divide_up(group.n_tiles, n_chunks);
+    const std::byte* from = job_.rows_data + tile * group.n_tiles * kTileBytes;
+    // Sums of one panel are finished during the products of the next one.
+    const int64_t n_steps = divide_up(Finisher::n_steps(n_row_tiles * kTileRows, 1), chunk_tiles);
+    for (int64_t first = 0; first < group.n_tiles; first += chunk_tiles) {
+      const int64_t n = group.n_tiles - first < chunk_tiles ? group.n_tiles - first : chunk_tiles;
+      const bool is_last = first + n == group.n_tiles;
+      for (int64_t p = 0; p < group.n_panels; ++p) {
+        std::byte* const sums = sums_ + p * kPanelSums;
+        if (first == 0 && finisher_.reads(sums)) finisher_.drain();
+        const Chunk chunk{.rows = from + first * kTileBytes,
+                          .panel = group.panels[p] + first * kTileBytes,
+                          .row_stride = group.n_tiles * kTileBytes,
+                          .bytes = n * kTileBytes,
+                          .n_steps = n_steps,
+                          .is_first = first == 0};
+        switch (n_row_tiles) {
+          case 1:
+            rows_by_panel(chunk, sums, std::make_integer_sequence<int, 1>());
+            break;
+          default:
+            rows_by_panel(chunk, sums, std::make_integer_sequence<int, 2>());
+        }
+        if (!is_last) continue;
+        finisher_.take({.sums = sums,
+                        .n_panels = 1,
+                        .row = tile * kTileRows,
+                        .rows = rows,
+                        .column = group.column + p * kPanelWidth});
+      }
+    }
+    return n_row_tiles;
+  }
+
+  const PanelJob& job_;
+  int64_t group_begin_;
+  int64_t group_end_;
+  Finisher finisher_;
+  FarPrefetch<Dot> fetch_;
+  bool second_half_ = false;
+  alignas(64) std::byte sums_[kGroupPanels * kPanelSums];
 };
+static_assert(kGroupPanels * kPanelSums >= 2 * kGroupPanels * kTileBytes);
 
-// The whole product for groups [begin, end). Convert::write(job, values, sums) makes values of sums; both may be the
-// same memory.
+// The whole product for groups [begin, end).
 template <typename Dot, typename Convert>
 void tile_columns(const PanelJob& job, int64_t group_begin, int64_t group_end) {
-  const PanelWeights& w = *job.weights;
-  alignas(64) std::byte sums[2 * kTileRows * kSumsStride];
-  configure_tiles();
-  _tile_zero(2);
-  _tile_zero(3);
-  _tile_zero(4);
-  _tile_zero(5);
-  asm volatile("" : : : "memory");  // gcc 12 does not know that tile loads read the prepared rows
-  for (int64_t g = group_begin; g < group_end; ++g) {
-    const TileGroup group(w, g);
-    const int64_t column = g * kGroupWidth;
-    const int64_t n_columns = w.out_features - column < kGroupWidth ? w.out_features - column : kGroupWidth;
-    const bool direct =
-        job.activation == Activation::kNone && job.residual == nullptr && n_columns == group.n_panels * kPanelWidth;
-    FarPrefetch<Dot> fetch = fetch_next<Dot>(job, group, g, group_end);
-    for (int64_t row = 0; row < job.rows; row += 2 * kTileRows) {
-      const int64_t rows = job.rows - row < 2 * kTileRows ? job.rows - row : 2 * kTileRows;
-      const std::byte* from = job.rows_data + row / kTileRows * group.n_tiles * kTileBytes;
-      if (rows <= kTileRows) {
-        strip<Dot>(from, group.panels, group.n_panels, group.n_tiles, sums);
-      } else {
-        row_pairs<Dot>(group, from, sums, fetch);
-      }
-      float* const block = reinterpret_cast<float*>(sums);
-      const TileValues values{.row = row,
-                              .rows = rows,
-                              .column = column,
-                              .n_panels = group.n_panels,
-                              .to = direct ? job.y + row * job.ldy + column : block,
-                              .stride = direct ? job.ldy : kGroupWidth};
-      Convert::write(job, values, sums);
-      if (!direct) finish_block(job, block, row, rows, column, n_columns);
-    }
+  const auto run = [&]<Activation kind>() {
+    TileProduct<Dot, TileFinisher<Convert, kind>>(job, group_begin, group_end).run();
+  };
+  switch (job.activation) {
+    case Activation::kNone:
+      return run.template operator()<Activation::kNone>();
+    case Activation::kRelu:
+      return run.template operator()<Activation::kRelu>();
+    case Activation::kTanh:
+      return run.template operator()<Activation::kTanh>();
+    case Activation::kGelu:
+      return run.template operator()<Activation::kGelu>();
+    case Activation::kGeluTanh:
+      return run.template operator()<Activation::kGeluTanh>();
   }
 }
 
