@@ -96,13 +96,16 @@ class OpCases {
       op(std::string("linear with activation ") + activation, {x, weight, bias}, {{"activation", activation}},
          fused ? Ids{} : Ids{x, weight, bias});
     }
-    TestGraph& test = begin();
-    Ids inputs{matrix("x")};
-    for (const char* part : {"q", "k", "v"}) {
-      inputs.push_back(test.weight(std::string(part) + ".weight", {width_ + 2, width_}));
-      inputs.push_back(test.weight(std::string(part) + ".bias", {width_ + 2}));
+    for (const size_t n_parts : {3, 2}) {
+      TestGraph& test = begin();
+      Ids inputs{matrix("x")};
+      for (size_t i = 0; i < n_parts; ++i) {
+        const std::string part = "part " + std::to_string(i);
+        inputs.push_back(test.weight(part + ".weight", {width_ + 2, width_}));
+        inputs.push_back(test.weight(part + ".bias", {width_ + 2}));
+      }
+      op("linear_qkv of " + std::to_string(n_parts), inputs, {});
     }
-    op("linear_qkv", inputs, {});
   }
 
   void add_rows() {

@@ -39,7 +39,7 @@ class PackedLinearNode : public NodeKernel {
   Activation activation_;
 };
 
-// Three linears side by side in one output; their encodings differ, so they are not packed as one.
+// Linears side by side in one output; their encodings differ, so they are not packed as one.
 class SplitQkvNode : public NodeKernel {
  public:
   SplitQkvNode(ValueId x, ValueId y, std::vector<std::unique_ptr<PackedLinear>> parts, std::vector<int64_t> columns)
@@ -134,7 +134,10 @@ Tensor stacked(const std::vector<Tensor>& parts) {
   return all;
 }
 
-constexpr size_t kQkvParts = 3;
+// Linears side by side: pairs of weight and bias after x.
+size_t n_qkv_parts(const NodeBinding& binding) {
+  return (binding.node.inputs.size() - 1) / 2;
+}
 
 std::unique_ptr<NodeKernel> pack_qkv(const NodeBinding& binding) {
   std::vector<EncodedTensor> weights;
@@ -142,7 +145,7 @@ std::unique_ptr<NodeKernel> pack_qkv(const NodeBinding& binding) {
   std::vector<Tensor> scales;
   std::vector<Tensor> biases;
   bool alike = true;
-  for (size_t i = 0; i < kQkvParts; ++i) {
+  for (size_t i = 0; i < n_qkv_parts(binding); ++i) {
     weights.push_back(stored(binding, 1 + 2 * i));
     const EncodedTensor& weight = weights.back();
     const Tensor bias = stored_bias(binding, 2 + 2 * i);
@@ -163,7 +166,7 @@ std::unique_ptr<NodeKernel> pack_qkv(const NodeBinding& binding) {
   std::vector<std::unique_ptr<PackedLinear>> parts;
   std::vector<int64_t> columns;
   int64_t column = 0;
-  for (size_t i = 0; i < kQkvParts; ++i) {
+  for (size_t i = 0; i < n_qkv_parts(binding); ++i) {
     parts.push_back(pack_weights(weights[i], biases[i], binding.options));
     columns.push_back(column);
     column += weights[i].shape[0];
@@ -182,8 +185,8 @@ std::unique_ptr<NodeKernel> make_linear(const NodeBinding& binding) {
 }
 
 std::unique_ptr<NodeKernel> make_linear_qkv(const NodeBinding& binding) {
-  for (size_t i = 0; i < kQkvParts; ++i) {
-    if (!can_pack(binding, 1 + 2 * i)) return std::make_unique<LinearNode>(binding, kQkvParts);
+  for (size_t i = 0; i < n_qkv_parts(binding); ++i) {
+    if (!can_pack(binding, 1 + 2 * i)) return std::make_unique<LinearNode>(binding, n_qkv_parts(binding));
   }
   return pack_qkv(binding);
 }
