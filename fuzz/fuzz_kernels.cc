@@ -121,6 +121,26 @@ void fuzz_attention(const KernelTable& table, Bytes& bytes, fettle::ThreadPool&)
     t.attention(args, 0, batch);
     t.attention_grad({args, x.data() + 3 * n, out + n, out + 2 * n, out + 3 * n}, 0, batch);
   });
+  std::vector<int32_t> sequences;
+  for (int32_t s = 0; s < batch; ++s) {
+    if (offsets[static_cast<size_t>(s)] < offsets[static_cast<size_t>(s) + 1]) sequences.push_back(s);
+  }
+  const auto n_rows = static_cast<int64_t>(sequences.size());
+  compare(table, Floats(static_cast<size_t>(n_rows * width)), all_small(x), [&](const KernelTable& t, float* out) {
+    t.attention_rows({.q = args.q,
+                      .q_stride = width,
+                      .k = args.k,
+                      .v = args.v,
+                      .stride = width,
+                      .offsets = args.offsets,
+                      .sequences = sequences.data(),
+                      .n_heads = args.n_heads,
+                      .head_dim = args.head_dim,
+                      .scale = args.scale,
+                      .out = out,
+                      .out_stride = width},
+                     0, n_rows);
+  });
 }
 
 void fuzz_rows(const KernelTable& table, Bytes& bytes, fettle::ThreadPool& pool) {

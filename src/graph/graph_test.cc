@@ -94,7 +94,7 @@ TEST(Attributes, GettersWithFallback) {
 }
 
 TEST(AllOps, HaveDistinctNamesAndAreFoundByThem) {
-  EXPECT_EQ(all_ops().size(), 24u);
+  EXPECT_EQ(all_ops().size(), 26u);
   for (const Op* op : all_ops()) EXPECT_EQ(&find_op(op->name()), op) << op->name();
 }
 

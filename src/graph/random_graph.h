@@ -67,6 +67,8 @@ class RandomGraph {
     ends.value = 1;
     offsets_ = indices("offsets", ends, {0, 2, 2, kTokens});
     ids_ = indices("ids", tokens, {2, 0, 3, 3, 1});
+    // One row for each sequence, but not of it.
+    first_ = indices("first", graph.symbol("batch"), {3, 0, 2});
     rows_.push_back(floats("x", {DType::kF64, {tokens, Graph::constant_dim(kWidth)}}, {kTokens, kWidth}));
     for (const char* name : {"w0", "w1", "w2"}) weights_.push_back(weight(name, {kWidth, kWidth}));
     for (const char* name : {"b0", "b1"}) biases_.push_back(weight(name, {kWidth}));
@@ -74,7 +76,7 @@ class RandomGraph {
 
   void add_step() {
     const ValueId x = pick(rows_);
-    switch (draw(10)) {
+    switch (draw(11)) {
       case 0:
         return keep("linear", {x, pick(weights_), draw(4) == 0 ? kNoValue : pick(biases_)}, {});
       case 1:
@@ -94,6 +96,9 @@ class RandomGraph {
       case 8:
         graph.add_output("output " + std::to_string(graph.outputs().size()),
                          static_cast<ValueId>(draw(graph.values().size())));
+        return;
+      case 9:
+        graph.add_output("rows " + std::to_string(graph.outputs().size()), graph.node("gather_rows", {x, first_}));
         return;
       default:
         return anything();
@@ -143,6 +148,7 @@ class RandomGraph {
   std::span<const uint8_t> bytes_;
   ValueId offsets_ = kNoValue;
   ValueId ids_ = kNoValue;
+  ValueId first_ = kNoValue;
   std::vector<ValueId> rows_;     // [tokens, kWidth]
   std::vector<ValueId> weights_;  // [kWidth, kWidth]
   std::vector<ValueId> biases_;   // [kWidth]

@@ -20,6 +20,32 @@ double normal_pdf(double x) {
   return std::exp(-0.5 * x * x) / std::sqrt(2 * std::numbers::pi);
 }
 
+// Keys and values of one head of one sequence: rows are `stride` apart.
+struct HeadRows {
+  const double* k;
+  const double* v;
+  int64_t stride;
+  int64_t length;
+};
+
+// One query of one head: adds to out [head_dim] and appends its probabilities.
+void attend_query(const AttentionShape& shape, const double* q, const HeadRows& head, double* out,
+                  std::vector<double>& probabilities) {
+  std::vector<double> scores(static_cast<size_t>(head.length));
+  for (int64_t j = 0; j < head.length; ++j) {
+    double& score = scores[static_cast<size_t>(j)];
+    for (int64_t d = 0; d < shape.head_dim; ++d) score += q[d] * head.k[j * head.stride + d];
+    score *= shape.scale;
+  }
+  const std::vector<double> log_probabilities = log_softmax_row(scores);
+  for (int64_t j = 0; j < head.length; ++j) {
+    const double probability = std::exp(log_probabilities[static_cast<size_t>(j)]);
+    const double kept = probability * shape.dropout_factor(static_cast<int64_t>(probabilities.size()));
+    probabilities.push_back(probability);
+    for (int64_t d = 0; d < shape.head_dim; ++d) out[d] += kept * head.v[j * head.stride + d];
+  }
+}
+
 }  // namespace
 
 std::vector<double> load_values(const Tensor& tensor) {
@@ -82,6 +108,25 @@ std::vector<double> log_softmax_row(std::span<const double> row, double temperat
   return result;
 }
 
+Moments layer_norm_values(std::span<double> y, std::span<const double> gamma, std::span<const double> beta,
+                          double eps) {
+  Moments moments;
+  const size_t width = gamma.size();
+  for (size_t first = 0; width > 0 && first < y.size(); first += width) {
+    double* row = y.data() + first;
+    double mean = 0;
+    for (size_t i = 0; i < width; ++i) mean += row[i];
+    mean /= static_cast<double>(width);
+    double variance = 0;
+    for (size_t i = 0; i < width; ++i) variance += (row[i] - mean) * (row[i] - mean);
+    const double rstd = 1 / std::sqrt(variance / static_cast<double>(width) + eps);
+    for (size_t i = 0; i < width; ++i) row[i] = (row[i] - mean) * rstd * gamma[i] + beta[i];
+    moments.mean.push_back(mean);
+    moments.rstd.push_back(rstd);
+  }
+  return moments;
+}
+
 double activation_value(std::string_view kind, double x) {
   if (kind == "relu") return x > 0 ? x : 0;
   if (kind == "tanh") return std::tanh(x);
@@ -141,29 +186,37 @@ AttentionResult attention_values(const AttentionShape& shape, const AttentionInp
   result.out.assign(static_cast<size_t>(n_tokens * shape.width()), 0);
   for (size_t s = 0; s + 1 < inputs.offsets.size(); ++s) {
     const int64_t begin = inputs.offsets[s];
-    const int64_t length = inputs.offsets[s + 1] - begin;
+    const int64_t end = inputs.offsets[s + 1];
     for (int64_t h = 0; h < shape.n_heads; ++h) {
-      for (int64_t i = 0; i < length; ++i) {
-        std::vector<double> scores(static_cast<size_t>(length));
-        for (int64_t j = 0; j < length; ++j) {
-          const double* q = inputs.q + (begin + i) * inputs.stride + h * shape.head_dim;
-          const double* k = inputs.k + (begin + j) * inputs.stride + h * shape.head_dim;
-          for (int64_t d = 0; d < shape.head_dim; ++d) scores[static_cast<size_t>(j)] += q[d] * k[d];
-          scores[static_cast<size_t>(j)] *= shape.scale;
-        }
-        double* out = result.out.data() + (begin + i) * shape.width() + h * shape.head_dim;
-        const std::vector<double> log_probabilities = log_softmax_row(scores);
-        for (int64_t j = 0; j < length; ++j) {
-          const double probability = std::exp(log_probabilities[static_cast<size_t>(j)]);
-          const double kept = probability * shape.dropout_factor(static_cast<int64_t>(result.probabilities.size()));
-          result.probabilities.push_back(probability);
-          const double* v = inputs.v + (begin + j) * inputs.stride + h * shape.head_dim;
-          for (int64_t d = 0; d < shape.head_dim; ++d) out[d] += kept * v[d];
-        }
+      const int64_t column = h * shape.head_dim;
+      const int64_t keys = begin * inputs.stride + column;
+      for (int64_t i = begin; i < end; ++i) {
+        attend_query(shape, inputs.q + i * inputs.stride + column,
+                     {inputs.k + keys, inputs.v + keys, inputs.stride, end - begin},
+                     result.out.data() + i * shape.width() + column, result.probabilities);
       }
     }
   }
   return result;
+}
+
+std::vector<double> attention_rows_values(const AttentionShape& shape, std::span<const double> q,
+                                          std::span<const double> kv, std::span<const int32_t> rows,
+                                          std::span<const int32_t> offsets) {
+  const int64_t width = shape.width();
+  std::vector<double> out(q.size(), 0);
+  std::vector<double> probabilities;
+  for (size_t r = 0; r < rows.size(); ++r) {
+    const auto end = std::upper_bound(offsets.begin(), offsets.end(), rows[r]);
+    const int64_t begin = *(end - 1);
+    for (int64_t h = 0; h < shape.n_heads; ++h) {
+      const int64_t column = h * shape.head_dim;
+      const int64_t at = static_cast<int64_t>(r) * width + column;
+      const double* keys = kv.data() + begin * 2 * width + column;
+      attend_query(shape, q.data() + at, {keys, keys + width, 2 * width, *end - begin}, out.data() + at, probabilities);
+    }
+  }
+  return out;
 }
 
 double attention_flops(const NodeView& view, const SymbolBindings& bindings, double flops_per_pair) {

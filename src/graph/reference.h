@@ -67,6 +67,19 @@ struct AttentionResult {
   std::vector<double> probabilities;  // sequence by sequence [n_heads, length, length], before dropout
 };
 AttentionResult attention_values(const AttentionShape& shape, const AttentionInputs& inputs);
+// Attention of some queries only: q [rows, width], kv [tokens, 2 · width] with keys before values; query r is that of
+// token rows[r]. Rows and offsets are checked. Returns [rows, width].
+std::vector<double> attention_rows_values(const AttentionShape& shape, std::span<const double> q,
+                                          std::span<const double> kv, std::span<const int32_t> rows,
+                                          std::span<const int32_t> offsets);
+
+// Mean and 1 / sqrt(variance + eps) of each row.
+struct Moments {
+  std::vector<double> mean;
+  std::vector<double> rstd;
+};
+// Layer normalization of the rows of y [rows, width], in place; gamma and beta [width].
+Moments layer_norm_values(std::span<double> y, std::span<const double> gamma, std::span<const double> beta, double eps);
 
 // Flops of attention: from the symbol `pairs` where it is bound, else as if all sequences had the same length.
 double attention_flops(const NodeView& view, const SymbolBindings& bindings, double flops_per_pair);

@@ -77,6 +77,22 @@ struct RaggedAttention {
   uint64_t stream = 0;
 };
 
+// The same for some queries only, which are given by themselves. A query's result has the same bits as in `attention`.
+struct AttentionRows {
+  const float* q = nullptr;  // [rows, n_heads · head_dim], row stride q_stride
+  int64_t q_stride = 0;
+  const float* k = nullptr;  // [tokens, n_heads · head_dim], row stride `stride`; v alike
+  const float* v = nullptr;
+  int64_t stride = 0;
+  const int32_t* offsets = nullptr;    // [batch + 1]
+  const int32_t* sequences = nullptr;  // [rows]: the sequence in which each query attends; it has tokens
+  int64_t n_heads = 0;
+  int64_t head_dim = 0;
+  float scale = 1;
+  float* out = nullptr;  // [rows, n_heads · head_dim], row stride out_stride
+  int64_t out_stride = 0;
+};
+
 struct RaggedAttentionGrad {
   RaggedAttention forward;       // out is not read; probabilities are
   const float* d_out = nullptr;  // [tokens, n_heads · head_dim], row stride forward.out_stride
@@ -147,6 +163,8 @@ struct KernelTable {
   // Sequences [begin, end).
   void (*attention)(const RaggedAttention&, int64_t begin, int64_t end);
   void (*attention_grad)(const RaggedAttentionGrad&, int64_t begin, int64_t end);
+  // Queries [begin, end).
+  void (*attention_rows)(const AttentionRows&, int64_t begin, int64_t end);
 
   void (*layer_norm)(const LayerNorm&, int64_t row_begin, int64_t row_end);
   void (*layer_norm_grad)(const LayerNormGrad&, ThreadPool&);

@@ -116,15 +116,14 @@ void Executor::Impl::find_sequences() {
   if (pairs != graph.symbols().end()) sequences.pairs_symbol = static_cast<int32_t>(pairs - graph.symbols().begin());
   for (const Node& node : graph.nodes()) {
     const std::string_view op = node.op->name();
-    const bool is_packed = op == "attention_packed";
-    if (!is_packed && op != "attention" && op != "attention_grad") continue;
-    const ValueId offsets = node.inputs[is_packed ? 1 : 3];
+    if (!op.starts_with("attention")) continue;
+    const ValueId offsets = node.inputs[op == "attention_packed" ? 1 : 3];
     if (sequences.offsets != kNoValue && sequences.offsets != offsets) {
       failed(node.name, "attends in other sequences than the node before");
     }
     if (graph.value(offsets).kind != ValueKind::kInput) failed(node.name, "offsets are not an input of the graph");
     sequences.offsets = offsets;
-    sequences.rows = node.inputs[0];
+    sequences.rows = node.inputs[op == "attention_rows" ? 1 : 0];
   }
 }
 

@@ -1,7 +1,5 @@
 // Layer normalization of x (+ residual) by row (Ba et al. 2016): y = (x - mean) · rstd · gamma + beta, rstd = 1 /
 // sqrt(variance + eps).
-#include <cmath>
-
 #include "base/error.h"
 #include "graph/infer.h"
 #include "graph/reference.h"
@@ -33,27 +31,14 @@ class LayerNorm final : public Op {
       const std::vector<double> residual = load_values(context.inputs[3]);
       for (size_t i = 0; i < y.size(); ++i) y[i] += residual[i];
     }
-    const std::vector<double> gamma = load_values(context.inputs[1]);
-    const std::vector<double> beta = load_values(context.inputs[2]);
-    const double eps = context.view.attributes().get_double("eps");
-    const size_t width = gamma.size();
-    std::vector<double> means;
-    std::vector<double> rstds;
-    for (int64_t r = 0; r < context.inputs[0].dim(0); ++r) {
-      double* row = y.data() + static_cast<size_t>(r) * width;
-      double mean = 0;
-      for (size_t i = 0; i < width; ++i) mean += row[i];
-      mean /= static_cast<double>(width);
-      double variance = 0;
-      for (size_t i = 0; i < width; ++i) variance += (row[i] - mean) * (row[i] - mean);
-      const double rstd = 1 / std::sqrt(variance / static_cast<double>(width) + eps);
-      for (size_t i = 0; i < width; ++i) row[i] = (row[i] - mean) * rstd * gamma[i] + beta[i];
-      means.push_back(mean);
-      rstds.push_back(rstd);
-    }
+    Moments moments = layer_norm_values(y, load_values(context.inputs[1]), load_values(context.inputs[2]),
+                                        context.view.attributes().get_double("eps"));
+    // Rows without elements have no moments.
+    moments.mean.resize(static_cast<size_t>(context.inputs[0].dim(0)), 0);
+    moments.rstd.resize(moments.mean.size(), 0);
     store_values(y, context.outputs[0]);
-    store_values(means, context.outputs[1]);
-    store_values(rstds, context.outputs[2]);
+    store_values(moments.mean, context.outputs[1]);
+    store_values(moments.rstd, context.outputs[2]);
   }
 
   void gradient(GradientContext& context) const override {

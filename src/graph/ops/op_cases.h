@@ -2,6 +2,7 @@
 // without a case here fails.
 #pragma once
 
+#include <algorithm>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -122,6 +123,16 @@ class OpCases {
       const ValueId table = test.weight("table", {7, width_});
       op("scatter_rows", {test.indices("ids", ids), d_y, table}, {}, {d_y});
     }
+    for (const size_t n_tables : {1, 2, 3}) {
+      TestGraph& test = begin();
+      Ids inputs{test.weight("gamma", {width_}), test.weight("beta", {width_})};
+      for (size_t t = 0; t < n_tables; ++t) {
+        inputs.push_back(test.weight("table " + std::to_string(t), {7, width_}));
+        inputs.push_back(test.indices("ids " + std::to_string(t), ids));
+        std::rotate(ids.begin(), ids.begin() + 1, ids.end());
+      }
+      op("embed_layer_norm of " + std::to_string(n_tables), inputs, {{"eps", 1e-5}});
+    }
     begin();
     op("sum_rows", {matrix("x")}, {});
   }
@@ -225,6 +236,16 @@ class OpCases {
     const ValueId qkv = test.random("qkv", {rows_, 3 * width_});
     const Attributes attributes{{"n_heads", int64_t{2}}, {"head_dim", width_ / 2}, {"scale", 0.7}};
     op("attention_packed", {qkv, offsets()}, attributes);
+    add_attention_rows(attributes);
+  }
+
+  // Queries of the first token, of another one and of a sequence in between, in no order.
+  void add_attention_rows(const Attributes& attributes) {
+    TestGraph& test = begin();
+    const ValueId q = test.random("q", {3, width_});
+    const ValueId kv = test.random("kv", {rows_, 2 * width_});
+    const ValueId rows = test.indices("rows", {2, 0, 1});
+    op("attention_rows", {q, kv, rows, offsets()}, attributes);
   }
 
   DType dtype_;

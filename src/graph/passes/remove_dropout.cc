@@ -4,18 +4,21 @@
 
 namespace fettle {
 
-int64_t remove_dropout(Graph& graph) {
+int64_t remove_dropout(Graph& graph, FusionReports* reports) {
+  FusionLog log("remove_dropout", reports);
   int64_t n_rewrites = 0;
   std::vector<Node> nodes = graph.nodes();
   std::vector<bool> dropped(nodes.size(), false);
   for (size_t i = 0; i < nodes.size(); ++i) {
     if (nodes[i].op->name() == "dropout") {
       dropped[i] = true;
-      ++n_rewrites;
     } else if (nodes[i].op->name() == "attention" && nodes[i].attributes.get_double("dropout", 0) > 0) {
       nodes[i].attributes.set("dropout", 0.0);
-      ++n_rewrites;
+    } else {
+      continue;
     }
+    log.used(nodes[i]);
+    ++n_rewrites;
   }
   if (n_rewrites == 0) return 0;
   graph.set_nodes(nodes);

@@ -29,4 +29,12 @@ std::vector<Node> without(const std::vector<Node>& nodes, const std::vector<bool
   return kept;
 }
 
+void FusionLog::add(const Node& node, bool used, std::string_view reason) {
+  if (reports_ == nullptr) return;
+  reports_->push_back({.fusion = std::string(fusion_),
+                       .node = node.name.empty() ? std::string(node.op->name()) : node.name,
+                       .used = used,
+                       .reason = std::string(reason)});
+}
+
 }  // namespace fettle

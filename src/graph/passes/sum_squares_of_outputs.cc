@@ -6,7 +6,8 @@
 
 namespace fettle {
 
-int64_t sum_squares_of_outputs(Graph& graph) {
+int64_t sum_squares_of_outputs(Graph& graph, FusionReports* reports) {
+  FusionLog log("sum_squares_of_outputs", reports);
   int64_t n_rewrites = 0;
   const std::vector<std::pair<std::string, ValueId>> outputs = graph.outputs();
   for (const auto& [name, value] : outputs) {
@@ -24,6 +25,7 @@ int64_t sum_squares_of_outputs(Graph& graph) {
     nodes.pop_back();
     graph.set_nodes(std::move(nodes));
     graph.add_output("squares of " + name, made[1]);
+    log.used(old);
     ++n_rewrites;
   }
   return n_rewrites;

@@ -39,28 +39,37 @@ double dropout_factor(const RaggedAttention& args, int64_t index) {
   return dropout_keep(args.seed, args.stream, index, args.dropout) ? 1.0 / (1.0 - args.dropout) : 0.0;
 }
 
-void attend_row(const RaggedAttention& args, const Head& head, int64_t i, std::vector<double>& p) {
-  const int64_t d = args.head_dim;
-  const float* q = args.q + (head.first + i) * args.stride + head.column;
+// p [length] = softmax(scale · q kᵀ); rows of k are `stride` apart.
+void probabilities_of(const float* q, const float* k, int64_t stride, int64_t head_dim, float scale,
+                      std::vector<double>& p) {
   double maximum = -INFINITY;
-  for (int64_t j = 0; j < head.length; ++j) {
-    p[j] = args.scale * dot(q, args.k + (head.first + j) * args.stride + head.column, d);
+  for (size_t j = 0; j < p.size(); ++j) {
+    p[j] = scale * dot(q, k + static_cast<int64_t>(j) * stride, head_dim);
     maximum = std::max(maximum, p[j]);
   }
   double sum = 0;
-  for (int64_t j = 0; j < head.length; ++j) sum += p[j] = std::exp(p[j] - maximum);
+  for (double& value : p) sum += value = std::exp(value - maximum);
+  for (double& value : p) value /= sum;
+}
+
+// out [head_dim] = Σ_j p[j] v[j].
+void weighted_sum(const std::vector<double>& p, const float* v, int64_t stride, int64_t head_dim, float* out) {
+  for (int64_t c = 0; c < head_dim; ++c) {
+    double value = 0;
+    for (size_t j = 0; j < p.size(); ++j) value += p[j] * v[static_cast<int64_t>(j) * stride + c];
+    out[c] = static_cast<float>(value);
+  }
+}
+
+void attend_row(const RaggedAttention& args, const Head& head, int64_t i, std::vector<double>& p) {
+  const int64_t at = head.first * args.stride + head.column;
+  probabilities_of(args.q + at + i * args.stride, args.k + at, args.stride, args.head_dim, args.scale, p);
   for (int64_t j = 0; j < head.length; ++j) {
-    p[j] /= sum;
     const int64_t index = head.pair_first + i * head.length + j;
     if (args.probabilities != nullptr) args.probabilities[index] = static_cast<float>(p[j]);
     p[j] *= dropout_factor(args, index);
   }
-  float* out = args.out + (head.first + i) * args.out_stride + head.column;
-  for (int64_t c = 0; c < d; ++c) {
-    double value = 0;
-    for (int64_t j = 0; j < head.length; ++j) value += p[j] * args.v[(head.first + j) * args.stride + head.column + c];
-    out[c] = static_cast<float>(value);
-  }
+  weighted_sum(p, args.v + at, args.stride, args.head_dim, args.out + (head.first + i) * args.out_stride + head.column);
 }
 
 // d_scores [length, length] is the gradient of the scaled products' inputs, dropped [length, length] the probabilities
@@ -118,6 +127,20 @@ void attention(const RaggedAttention& args, int64_t begin, int64_t end) {
     row.resize(head.length);
     for (int64_t i = 0; i < head.length; ++i) attend_row(args, head, i, row);
   });
+}
+
+void attention_rows(const AttentionRows& args, int64_t begin, int64_t end) {
+  std::vector<double> p;
+  for (int64_t r = begin; r < end; ++r) {
+    const int32_t* bounds = args.offsets + args.sequences[r];
+    p.resize(bounds[1] - bounds[0]);
+    for (int64_t h = 0; h < args.n_heads; ++h) {
+      const int64_t column = h * args.head_dim;
+      const int64_t at = bounds[0] * args.stride + column;
+      probabilities_of(args.q + r * args.q_stride + column, args.k + at, args.stride, args.head_dim, args.scale, p);
+      weighted_sum(p, args.v + at, args.stride, args.head_dim, args.out + r * args.out_stride + column);
+    }
+  }
 }
 
 void attention_grad(const RaggedAttentionGrad& args, int64_t begin, int64_t end) {

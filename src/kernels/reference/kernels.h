@@ -15,6 +15,7 @@ std::unique_ptr<PackedLinear> pack_bf16(const LinearWeights& weights);
 std::unique_ptr<PackedLinear> pack_int8(const LinearWeights& weights);
 void attention(const RaggedAttention& args, int64_t begin, int64_t end);
 void attention_grad(const RaggedAttentionGrad& args, int64_t begin, int64_t end);
+void attention_rows(const AttentionRows& args, int64_t begin, int64_t end);
 void layer_norm(const LayerNorm& args, int64_t row_begin, int64_t row_end);
 void layer_norm_grad(const LayerNormGrad& args, ThreadPool& pool);
 void activate(Activation kind, const float* x, float* y, int64_t n);

@@ -13,6 +13,7 @@ KernelTable table() {
   table.pack_int8 = pack_int8;
   table.attention = attention;
   table.attention_grad = attention_grad;
+  table.attention_rows = attention_rows;
   table.layer_norm = layer_norm;
   table.layer_norm_grad = layer_norm_grad;
   table.activate = activate;

@@ -140,5 +140,34 @@ void attention(const RaggedAttention& args, int64_t begin, int64_t end) {
   });
 }
 
+// A head's work is that of a row of `attention`, in the same order, so that its bits are the same.
+template <typename V>
+void attention_rows(const AttentionRows& args, int64_t begin, int64_t end) {
+  const int64_t width = args.head_dim;
+  for (int64_t r = begin; r < end; ++r) {
+    const int64_t first = args.offsets[args.sequences[r]];
+    const int64_t length = args.offsets[args.sequences[r] + 1] - first;
+    const int64_t stride = padded<V>(length);
+    auto* keys = thread_scratch_of<float>(ScratchUse::kBlock, static_cast<size_t>(stride * (width + 1)));
+    float* p = keys + stride * width;
+    for (int64_t h = 0; h < args.n_heads; ++h) {
+      const int64_t at = first * args.stride + h * width;
+      const int64_t next = h + 1 < args.n_heads ? at + width : at;
+      fetch_rows(args.v + at, args.stride, length, width);
+      transpose_into<V>(args.k + at, args.stride, length, width, keys, stride);
+      const float* q = args.q + r * args.q_stride + h * width;
+      multiply<V>({{q, args.q_stride, 1, keys, stride}, p, length, 1, length, width, args.scale});
+      fetch_rows(args.k + next, args.stride, length, width);
+      softmax_row<V>(p, p, length);
+      multiply<V>({{p, length, 1, args.v + at, args.stride},
+                   args.out + r * args.out_stride + h * width,
+                   args.out_stride,
+                   1,
+                   width,
+                   length});
+    }
+  }
+}
+
 }  // namespace
 }  // namespace fettle::vector

@@ -20,6 +20,7 @@ void install(KernelTable& table) {
   table.matmul_bf16 = matmul<V, true>;
   table.attention = attention<V>;
   table.attention_grad = attention_grad<V>;
+  table.attention_rows = attention_rows<V>;
   table.layer_norm = layer_norm<V>;
   table.layer_norm_grad = layer_norm_grad<V>;
   table.activate = activate<V>;

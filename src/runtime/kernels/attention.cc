@@ -1,5 +1,10 @@
-#include <algorithm>
+#include <fmt/format.h>
 
+#include <algorithm>
+#include <string>
+#include <vector>
+
+#include "base/error.h"
 #include "runtime/kernels/factories.h"
 
 namespace fettle {
@@ -130,6 +135,79 @@ class PackedAttentionNode : public NodeKernel {
   ValueId qkv_, offsets_, out_;
 };
 
+// One query for each of some tokens, on the rows [k | v] of all tokens.
+class AttentionRowsNode : public NodeKernel {
+ public:
+  explicit AttentionRowsNode(const NodeBinding& binding)
+      : attributes_(binding.attributes()),
+        q_(binding.input(0)),
+        kv_(binding.input(1)),
+        rows_(binding.input(2)),
+        offsets_(binding.input(3)),
+        out_(binding.output(0)),
+        where_(binding.node.name) {}
+
+  void run(const RunContext& context) override {
+    const Slot& q = context[q_];
+    const Slot& kv = context[kv_];
+    find_sequences(context[rows_], context[offsets_], kv.rows);
+    const AttentionRows args{.q = q.f32(),
+                             .q_stride = q.width,
+                             .k = kv.f32(),
+                             .v = kv.f32() + q.width,
+                             .stride = kv.width,
+                             .offsets = context[offsets_].i32(),
+                             .sequences = sequences_.data(),
+                             .n_heads = attributes_.n_heads,
+                             .head_dim = attributes_.head_dim,
+                             .scale = attributes_.scale,
+                             .out = context[out_].f32(),
+                             .out_stride = context[out_].width};
+    run_rows(context, args, q.rows, kv.rows);
+  }
+
+ private:
+  void find_sequences(const Slot& rows, const Slot& offsets, int64_t n_tokens) {
+    const int32_t* ends = offsets.i32() + 1;
+    sequences_.clear();
+    for (int64_t r = 0; r < rows.rows; ++r) {
+      const int32_t row = rows.i32()[r];
+      if (row < 0 || row >= n_tokens) {
+        bad_input(where_, fmt::format("row {} is token {}, but there are {} tokens", r, row, n_tokens));
+      }
+      const int32_t* end = std::upper_bound(ends, offsets.i32() + offsets.rows, row);
+      sequences_.push_back(static_cast<int32_t>(end - ends));
+    }
+  }
+
+  // A single query is cut by heads.
+  static void run_rows(const RunContext& context, const AttentionRows& args, int64_t n_rows, int64_t n_tokens) {
+    const int64_t work = 2 * n_tokens * args.n_heads * args.head_dim;  // multiply-adds, with one query a sequence
+    if (n_rows == 0) return;
+    if (work <= kGrain) return context.table->attention_rows(args, 0, n_rows);
+    if (n_rows >= kFewSequences) {
+      const int64_t grain = std::max<int64_t>(1, n_rows * kGrain / work);
+      return context.pool->parallel_ranges(
+          n_rows, grain, [&](int64_t begin, int64_t end, int) { context.table->attention_rows(args, begin, end); });
+    }
+    context.pool->parallel_for(n_rows * args.n_heads, [&](int64_t task, int) {
+      AttentionRows head = args;
+      const int64_t column = task % args.n_heads * args.head_dim;
+      head.q += column;
+      head.k += column;
+      head.v += column;
+      head.out += column;
+      head.n_heads = 1;
+      context.table->attention_rows(head, task / args.n_heads, task / args.n_heads + 1);
+    });
+  }
+
+  AttentionAttributes attributes_;
+  ValueId q_, kv_, rows_, offsets_, out_;
+  std::string where_;
+  std::vector<int32_t> sequences_;  // of each query
+};
+
 class AttentionGradNode : public NodeKernel {
  public:
   explicit AttentionGradNode(const NodeBinding& binding)
@@ -173,6 +251,9 @@ std::unique_ptr<NodeKernel> make_attention(const NodeBinding& binding) {
 }
 std::unique_ptr<NodeKernel> make_attention_packed(const NodeBinding& binding) {
   return std::make_unique<PackedAttentionNode>(binding);
+}
+std::unique_ptr<NodeKernel> make_attention_rows(const NodeBinding& binding) {
+  return std::make_unique<AttentionRowsNode>(binding);
 }
 std::unique_ptr<NodeKernel> make_attention_grad(const NodeBinding& binding) {
   return std::make_unique<AttentionGradNode>(binding);

@@ -2,14 +2,18 @@
 
 #include <bit>
 #include <cstring>
+#include <string>
+#include <vector>
 
 #include "base/error.h"
+#include "kernels/scratch.h"
 #include "runtime/kernels/factories.h"
 
 namespace fettle {
 namespace {
 
 constexpr int64_t kGatherGrain = 65536;
+constexpr int64_t kEmbedGrain = 16384;
 constexpr int64_t kColumnsOfTask = 64;
 constexpr int64_t kZeroGrain = 1 << 18;
 
@@ -26,68 +30,134 @@ float widen_bf16(uint16_t bits) {
 }
 
 template <typename Widen>
-void gather_half(const Tensor& table, const int32_t* ids, int64_t rows, float* y, Widen widen) {
-  const int64_t width = table.dim(1);
-  for (int64_t r = 0; r < rows; ++r) {
-    const uint16_t* row = table.data<uint16_t>() + ids[r] * width;
-    for (int64_t c = 0; c < width; ++c) y[r * width + c] = widen(row[c]);
-  }
+void widen_row(const uint16_t* row, int64_t width, float* y, Widen widen) {
+  for (int64_t c = 0; c < width; ++c) y[c] = widen(row[c]);
 }
 
-// Rows of a stored table, taken from where they lie: of a large vocabulary only the rows in use are ever read.
-class StoredGatherNode : public NodeKernel {
+// A table to look rows up in, as it is stored: of a large vocabulary only the rows in use are ever read. Tables that
+// are no constants are read from their slot.
+class EmbeddingTable {
  public:
-  explicit StoredGatherNode(const NodeBinding& binding)
-      : table_(binding.parameters.stored(binding.node.inputs[0])),
-        ids_(binding.input(1)),
-        y_(binding.output(0)),
-        where_(binding.node.name) {
-    if (table_.encoding.kind == EncodingKind::kDense && table_.data.dtype() == DType::kF64)
-      table_.data = table_.decode();
+  EmbeddingTable(const NodeBinding& binding, size_t input) {
+    if (!binding.is_constant(input)) {
+      slot_ = binding.input(input);
+      return;
+    }
+    stored_ = binding.parameters.stored(binding.node.inputs[input]);
+    if (stored_.encoding.kind == EncodingKind::kDense && stored_.data.dtype() == DType::kF64) {
+      stored_.data = stored_.decode();
+    }
   }
 
-  void run(const RunContext& context) override {
-    const int32_t* ids = context[ids_].i32();
-    const Slot& y = context[y_];
-    check_ids(ids, y.rows, table_.shape[0], where_);
-    for_row_ranges(context, y.rows, y.width, kGatherGrain, [&](int64_t begin, int64_t end) {
-      gather(*context.table, ids + begin, end - begin, y.width, y.f32() + begin * y.width);
-    });
+  int64_t rows(const RunContext& context) const { return slot_ != kNoValue ? context[slot_].rows : stored_.shape[0]; }
+
+  // Rows `ids` to y [n, width].
+  void gather(const RunContext& context, const int32_t* ids, int64_t n, int64_t width, float* y) const {
+    const KernelTable& table = *context.table;
+    if (const float* dense = dense_data(context)) return table.gather(dense, ids, n, width, y);
+    if (stored_.encoding.kind == EncodingKind::kIntChannel) {
+      return table.gather_int8(stored_.data.data<int8_t>(), stored_.scales.data<float>(), ids, n, width, y);
+    }
+    const bool is_bf16 = stored_.data.dtype() == DType::kBF16;
+    for (int64_t r = 0; r < n; ++r) {
+      const uint16_t* row = stored_.data.data<uint16_t>() + ids[r] * width;
+      is_bf16 ? widen_row(row, width, y + r * width, widen_bf16) : widen_row(row, width, y + r * width, f16_to_f32);
+    }
+  }
+
+  // Row *id: where it lies when it is f32, else decoded into `work`.
+  const float* row(const RunContext& context, const int32_t* id, int64_t width, float* work) const {
+    if (const float* dense = dense_data(context)) return dense + *id * width;
+    gather(context, id, 1, width, work);
+    return work;
   }
 
  private:
-  void gather(const KernelTable& table, const int32_t* ids, int64_t rows, int64_t width, float* y) const {
-    if (table_.encoding.kind == EncodingKind::kIntChannel) {
-      return table.gather_int8(table_.data.data<int8_t>(), table_.scales.data<float>(), ids, rows, width, y);
-    }
-    if (table_.data.dtype() == DType::kF32) return table.gather(table_.data.data<float>(), ids, rows, width, y);
-    if (table_.data.dtype() == DType::kBF16) return gather_half(table_.data, ids, rows, y, widen_bf16);
-    gather_half(table_.data, ids, rows, y, f16_to_f32);
+  const float* dense_data(const RunContext& context) const {
+    if (slot_ != kNoValue) return context[slot_].f32();
+    const bool is_f32 = stored_.encoding.kind == EncodingKind::kDense && stored_.data.dtype() == DType::kF32;
+    return is_f32 ? stored_.data.data<float>() : nullptr;
   }
 
-  EncodedTensor table_;
-  ValueId ids_, y_;
-  std::string where_;
+  EncodedTensor stored_;
+  ValueId slot_ = kNoValue;
 };
 
 class GatherNode : public NodeKernel {
  public:
   explicit GatherNode(const NodeBinding& binding)
-      : table_(binding.input(0)), ids_(binding.input(1)), y_(binding.output(0)), where_(binding.node.name) {}
+      : table_(binding, 0), ids_(binding.input(1)), y_(binding.output(0)), where_(binding.node.name) {}
 
   void run(const RunContext& context) override {
-    const Slot& table = context[table_];
     const int32_t* ids = context[ids_].i32();
     const Slot& y = context[y_];
-    check_ids(ids, y.rows, table.rows, where_);
+    check_ids(ids, y.rows, table_.rows(context), where_);
     for_row_ranges(context, y.rows, y.width, kGatherGrain, [&](int64_t begin, int64_t end) {
-      context.table->gather(table.f32(), ids + begin, end - begin, y.width, y.f32() + begin * y.width);
+      table_.gather(context, ids + begin, end - begin, y.width, y.f32() + begin * y.width);
     });
   }
 
  private:
-  ValueId table_, ids_, y_;
+  EmbeddingTable table_;
+  ValueId ids_, y_;
   std::string where_;
+};
+
+// Sum of a row of each table, and its norm, a row at a time.
+class EmbedLayerNormNode : public NodeKernel {
+ public:
+  explicit EmbedLayerNormNode(const NodeBinding& binding)
+      : gamma_(binding.input(0)),
+        beta_(binding.input(1)),
+        y_(binding.output(0)),
+        eps_(static_cast<float>(binding.attributes().get_double("eps"))) {
+    for (size_t i = 2; i < binding.node.inputs.size(); i += 2) {
+      // The table's own name says which of the ids is wrong.
+      parts_.push_back({EmbeddingTable(binding, i), binding.input(i + 1),
+                        binding.node.name + ", " + binding.graph.value(binding.node.inputs[i]).name});
+    }
+  }
+
+  void run(const RunContext& context) override {
+    const Slot& y = context[y_];
+    for (const Part& part : parts_) check_ids(context[part.ids].i32(), y.rows, part.table.rows(context), part.where);
+    for_row_ranges(context, y.rows, y.width, kEmbedGrain, [&](int64_t begin, int64_t end) {
+      auto* work = thread_scratch_of<float>(ScratchUse::kStrip, static_cast<size_t>(y.width));
+      for (int64_t r = begin; r < end; ++r) embed_row(context, r, y, work);
+    });
+  }
+
+ private:
+  struct Part {
+    EmbeddingTable table;
+    ValueId ids;
+    std::string where;
+  };
+
+  // The last table's row is added by the norm.
+  void embed_row(const RunContext& context, int64_t r, const Slot& y, float* work) const {
+    float* out = y.f32() + r * y.width;
+    const auto row = [&](size_t part, float* to) {
+      return parts_[part].table.row(context, context[parts_[part].ids].i32() + r, y.width, to);
+    };
+    const float* sum = row(0, out);
+    for (size_t part = 1; part + 1 < parts_.size(); ++part) {
+      context.table->add(sum, row(part, work), out, y.width);
+      sum = out;
+    }
+    context.table->layer_norm({.x = sum,
+                               .residual = parts_.size() > 1 ? row(parts_.size() - 1, work) : nullptr,
+                               .gamma = context[gamma_].f32(),
+                               .beta = context[beta_].f32(),
+                               .eps = eps_,
+                               .width = y.width,
+                               .y = out},
+                              0, 1);
+  }
+
+  ValueId gamma_, beta_, y_;
+  float eps_;
+  std::vector<Part> parts_;
 };
 
 // Tasks own columns, and each walks all rows in order, so that equal ids are summed in row order at any number of
@@ -125,8 +195,10 @@ class ScatterNode : public NodeKernel {
 }  // namespace
 
 std::unique_ptr<NodeKernel> make_gather_rows(const NodeBinding& binding) {
-  if (binding.is_constant(0)) return std::make_unique<StoredGatherNode>(binding);
   return std::make_unique<GatherNode>(binding);
+}
+std::unique_ptr<NodeKernel> make_embed_layer_norm(const NodeBinding& binding) {
+  return std::make_unique<EmbedLayerNormNode>(binding);
 }
 
 std::unique_ptr<NodeKernel> make_scatter_rows(const NodeBinding& binding) {
