@@ -26,6 +26,8 @@
 #include "base/scratch_folder.h"
 #include "compress/quantize/cast.h"
 #include "compress/quantize/dynamic.h"
+#include "kernels/dispatch.h"
+#include "kernels/roofline.h"
 #include "runtime/session.h"
 
 namespace fettle {
@@ -61,7 +63,7 @@ struct Arguments {
   int threads = 1;
   std::string format = "int8";
   int64_t runs = 100;
-  int64_t heads = 0;         // 0: as make_encoder_config has them
+  int64_t heads = 0;         // 0: as fettle makes them
   int64_t intermediate = 0;  // 0: the same
   std::vector<int64_t> lengths;
   bool distilbert = false;
@@ -70,15 +72,21 @@ struct Arguments {
 };
 
 ModelConfig make_config(const Arguments& a) {
-  ModelConfig config = make_encoder_config(a.layers, a.hidden, kVocab);
-  for (LayerConfig& layer : config.layers) {
-    if (a.heads > 0) {
-      if (a.hidden % a.heads != 0) bad_input("heads", fmt::format("{}", a.heads), "a divisor of the width");
-      layer.n_heads = a.heads;
-      layer.head_dim = a.hidden / a.heads;
-    }
-    if (a.intermediate > 0) layer.intermediate_size = a.intermediate;
+  if (a.heads == 0 && a.intermediate == 0) return make_encoder_config(a.layers, a.hidden, kVocab);
+  if (a.layers < 1 || a.heads < 1 || a.intermediate < 1 || a.hidden % a.heads != 0) {
+    bad_input("model shape", fmt::format("{} heads, {} inside", a.heads, a.intermediate),
+              "--heads, a divisor of the width, and --intermediate, together");
   }
+  ModelConfig config;
+  config.vocab_size = kVocab;
+  config.hidden_size = a.hidden;
+  const LayerConfig layer{.n_heads = a.heads, .head_dim = a.hidden / a.heads, .intermediate_size = a.intermediate};
+  config.layers.assign(static_cast<size_t>(a.layers), layer);
+  return config;
+}
+
+ModelConfig make_classifier_config(const Arguments& a) {
+  ModelConfig config = make_config(a);
   if (a.distilbert) {
     config.architecture = Architecture::kDistilBert;
     config.n_token_types = 0;
@@ -98,7 +106,7 @@ class Engine {
  public:
   explicit Engine(const Arguments& a) {
     const Format& format = find_format(a.format);
-    auto model = std::make_shared<Model>(make_model(make_config(a), nullptr, 1));
+    auto model = std::make_shared<Model>(make_model(make_classifier_config(a), nullptr, 1));
     format.encode(*model);
     weights_mb_ = static_cast<double>(model->parameters.size_bytes()) / kMiB;
     if (a.serve) model = read_back(std::move(model));
@@ -149,25 +157,40 @@ class Engine {
   RaggedBatch batch_;
 };
 
-Json answer(Engine& engine, const std::string& line) {
+// What this machine can do on so many threads, measured now.
+Json limits(int n_threads) {
+  ThreadPool pool(n_threads);
+  const Roofline roofline = measure_roofline(table_named(""), pool);
+  return Json{{"bandwidth_gb_s", roofline.bandwidth_gb_s},
+              {"peak_gops",
+               {{"int8", roofline.peak_int8_gops},
+                {"int4", roofline.peak_int8_gops},
+                {"bf16", roofline.peak_bf16_gflops},
+                {"f32", roofline.peak_f32_gflops}}}};
+}
+
+Json answer(Engine& engine, const Arguments& arguments, const std::string& line) {
   const Json request = parse_json(line, "request");
-  const std::string layout = json_string_or(request, "layout", "ragged", "request");
-  if (layout != "ragged") bad_input("request", layout, "this build runs ragged batches only");
-  const auto lengths = request.at("lengths").get<std::vector<int64_t>>();
+  if (request.contains("limits")) return limits(arguments.threads);
+  const std::string layout = json_string(request, "layout", "request");
+  auto lengths = request.at("lengths").get<std::vector<int64_t>>();
+  // What padding costs where nothing skips it: every sequence is as long as the longest.
+  if (layout == "padded") std::fill(lengths.begin(), lengths.end(), *std::max_element(lengths.begin(), lengths.end()));
+  if (layout != "padded" && layout != "ragged") bad_input("request", layout, "ragged or padded");
   Json reply;
   reply["ms"] = engine.times_ms(lengths, json_int(request, "queries", 1, 1 << 20, "request"));
   reply["rss_mb"] = resident_mb();
   return reply;
 }
 
-void serve(Engine& engine) {
+void serve(Engine& engine, const Arguments& arguments) {
   Json hello;
   hello["weights_mb"] = engine.weights_mb();
   std::cout << hello.dump() << std::endl;
   for (std::string line; std::getline(std::cin, line);) {
     Json reply;
     try {
-      reply = answer(engine, line);
+      reply = answer(engine, arguments, line);
     } catch (const std::exception& error) {
       reply["error"] = error.what();
     }
@@ -195,8 +218,8 @@ Arguments parse(int argc, char** argv) {
   app.add_option("THREADS", a.threads, "");
   app.add_option("FORMAT", a.format, "f32, bf16 or int8");
   app.add_option("RUNS", a.runs, "");
-  app.add_option("--heads", a.heads, "heads of a layer (64 columns each, or 32)");
-  app.add_option("--intermediate", a.intermediate, "width inside a layer (4 times HIDDEN)");
+  app.add_option("--heads", a.heads, "heads of a layer, instead of one for every 64 columns");
+  app.add_option("--intermediate", a.intermediate, "width inside a layer, instead of 4 times HIDDEN");
   app.add_option("--lengths", a.lengths, "tokens of each sequence of a ragged batch, instead of TOKENS")
       ->delimiter(',');
   app.add_flag("--distilbert", a.distilbert, "DistilBERT: no token types, its own head");
@@ -214,7 +237,7 @@ int run(int argc, char** argv) {
   const Arguments arguments = parse(argc, argv);
   Engine engine(arguments);
   if (arguments.serve) {
-    serve(engine);
+    serve(engine, arguments);
   } else {
     print_times(engine, arguments);
   }

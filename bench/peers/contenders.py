@@ -28,6 +28,10 @@ class Row:
     open: object
     layouts: tuple = tuple(LAYOUTS)
 
+    @property
+    def is_ours(self):
+        return self.name.startswith("fettle")
+
 
 def fettle_command(options, shape, threads, form, *more):
     command = [options.program, shape.layers, shape.hidden, 12, threads, form, 1, "--heads", shape.heads,
@@ -110,18 +114,18 @@ def open_ctranslate2(options, shape, threads):
 FETTLE = {name: Row(f"fettle {name}", f"**fettle {name}**", name, open_fettle(name), ("ragged",))
           for name in ["f32", "bf16", "int8", "int4"]}
 # The graph op by op over padded batches: what a plain framework does.
-SLOW = Row("fettle f32 slow", "fettle f32, padded slow path", "f32", open_fettle("f32", "--slow"), ("padded",))
+SLOW = Row("slow-f32", "fettle f32 op by op over padding", "f32", open_fettle("f32", "--slow"), ("padded",))
 
 PEERS = {
     "ort-int8": [Row("ort-int8", "ONNX Runtime int8", "int8", open_onnxruntime("int8"))],
     "ort-f32": [Row("ort-f32", "ONNX Runtime f32", "f32", open_onnxruntime("f32"))],
     "torch": [Row("torch", "PyTorch eager f32", "f32", open_torch("eager"))],
     "torch-fast": [Row("torch-fast", "PyTorch fast path f32", "f32", open_torch("fast"))],
-    "torch-fast-nested": [Row("torch-fast-nested", "PyTorch fast path f32, nested tensors", "f32", open_torch("nested"),
+    "torch-fast-nested": [Row("torch-fast-nested", "PyTorch fast path f32, nested", "f32", open_torch("nested"),
                               ("buckets", "padded"))],
     "torch-bf16": [Row("torch-bf16", "PyTorch eager bf16", "bf16", open_torch("bf16"))],
     "torch-int8": [Row("torch-int8", "PyTorch dynamic int8", "int8", open_torch("int8"))],
-    "llama.cpp": [Row("llama.cpp-q8_0", "llama.cpp Q8_0", "int8", open_llama_cpp("q8_0"), ("single",)),
-                  Row("llama.cpp-q4_0", "llama.cpp Q4_0", "int4", open_llama_cpp("q4_0"), ("single",))],
-    "ctranslate2": [Row("ctranslate2", "CTranslate2 int8", "int8", open_ctranslate2, ("ragged",))],
+    "llama.cpp": [Row("llama.cpp-q8_0", "llama.cpp Q8_0", "int8", open_llama_cpp("q8_0"), ("padded",)),
+                  Row("llama.cpp-q4_0", "llama.cpp Q4_0", "int4", open_llama_cpp("q4_0"), ("padded",))],
+    "ctranslate2": [Row("ctranslate2", "CTranslate2 int8", "int8", open_ctranslate2)],
 }

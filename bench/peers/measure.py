@@ -7,6 +7,7 @@ import worker
 TURN_MS = 60          # about as long as an engine works before the next one has its turn
 BUDGET_MS = 12_000    # of one engine on one workload; a slower one sits out rounds, evenly
 HOPELESS = 2.0        # a way of laying out the batch that is so much slower than another of the same engine is dropped
+LONG_MS = 2000        # of longer queries one trial is enough
 COLD_MS = 400         # of shorter queries the first of a turn is not counted: it finds the caches full of another's weights
 
 
@@ -26,6 +27,8 @@ class Cell:
     median_ms: float = float("nan")
     min_ms: float = float("nan")
     samples: int = 0
+    rss_mb: float = float("nan")
+    limit_ms: float = float("nan")  # of fettle's rows: what the machine allows
     how: str = ""   # the best way, where there were several
     why: str = ""   # why there is no number
 
@@ -37,7 +40,7 @@ def try_ways(ways, lengths):
     for way in ways:
         try:
             [way.trial_ms] = way.process.times_ms(lengths, way.layout, 1)
-            if way.trial_ms < 2 * HOPELESS * best_ms:  # the first call may be slow
+            if way.trial_ms < min(2 * HOPELESS * best_ms, LONG_MS):  # the first call may be slow
                 [way.trial_ms] = way.process.times_ms(lengths, way.layout, 1)
             best_ms = min(best_ms, way.trial_ms)
             kept.append(way)
@@ -60,11 +63,15 @@ def best_cell(ways, why):
     if not timed:
         return Cell(why=why or "not timed")
     best = min(timed, key=lambda way: statistics.median(way.times_ms))
-    return Cell(statistics.median(best.times_ms), min(best.times_ms), len(best.times_ms), best.label)
+    return Cell(statistics.median(best.times_ms), min(best.times_ms), len(best.times_ms),
+                best.process.rss_mb, how=best.label)
 
 
-def measure(rows, lengths, n_rounds):
-    """rows: {name: [Way]}. Gives {name: Cell}: of the ways of each row that with the least median."""
+def measure(rows, lengths, n_rounds, between):
+    """rows: {name: [Way]}. Gives {name: Cell}: of the ways of each row that with the least median.
+
+    between(round_number) is called after every round.
+    """
     kept, why = {}, {}
     for name, ways in rows.items():
         kept[name], why[name] = try_ways(ways, lengths)
@@ -72,4 +79,5 @@ def measure(rows, lengths, n_rounds):
         for name, ways in kept.items():
             for way in ways:
                 take_turn(way, lengths, round_number, n_rounds)
+        between(round_number)
     return {name: best_cell(kept[name], why[name]) for name in rows}

@@ -52,7 +52,10 @@ function feeds(lengths) {
 let prepared = {key: ''};
 function prepare(lengths, layout) {
   const key = `${layout} ${lengths}`;
-  if (prepared.key !== key) prepared = {key, batches: layOut(lengths, layout).map((rows) => feeds(rows.map((i) => lengths[i])))};
+  if (prepared.key !== key) {
+    const batches = layOut(lengths, layout).map((rows) => feeds(rows.map((i) => lengths[i])));
+    prepared = {key, batches};
+  }
   return prepared.batches;
 }
 
@@ -69,7 +72,7 @@ async function timesMs({lengths, layout, queries}) {
 
 const version = JSON.parse(readFileSync(require.resolve('onnxruntime-node/package.json'))).version;
 const print = (value) => process.stdout.write(`${JSON.stringify(value)}\n`);
-print({version});
+print({name: 'ONNX Runtime', version});
 for await (const line of createInterface({input: process.stdin})) {
   try {
     const ms = await timesMs(JSON.parse(line));

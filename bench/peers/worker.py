@@ -6,7 +6,8 @@ The protocol is lines of JSON. The worker starts with one object (what it likes 
     {"lengths": [12], "layout": "padded", "queries": 5}
 
 (tokens of each sequence of one query; how to lay them out: "ragged", "padded", "buckets", "single") is answered with
-the milliseconds of each query, {"ms": [...], "rss_mb": ...}, or with {"error": "..."}.
+the milliseconds of each query, {"ms": [...], "rss_mb": ...}, or with {"error": "..."}. fettle's worker also answers
+{"limits": 1} with what the machine can do at that moment, {"bandwidth_gb_s": ..., "peak_gops": {"int8": ...}}.
 """
 import json
 import subprocess
@@ -24,8 +25,12 @@ class Worker:
         self.said = tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace")
         self.process = subprocess.Popen(["taskset", "-c", cores, *map(str, command)], stdin=subprocess.PIPE,
                                         stdout=subprocess.PIPE, stderr=self.said, text=True, env=environment)
-        self.hello = self._read()
         self.rss_mb = float("nan")
+        try:
+            self.hello = self._read()
+        except WorkerError:
+            self.close()
+            raise
 
     def _read(self):
         line = self.process.stdout.readline()
@@ -39,8 +44,7 @@ class Worker:
         except ValueError as error:
             raise WorkerError(f"said {line.strip()!r}") from error
 
-    def times_ms(self, lengths, layout, queries):
-        request = {"lengths": lengths, "layout": layout, "queries": queries}
+    def ask(self, request):
         try:
             self.process.stdin.write(json.dumps(request) + "\n")
             self.process.stdin.flush()
@@ -50,7 +54,10 @@ class Worker:
         if "error" in reply:
             raise WorkerError(reply["error"])
         self.rss_mb = reply.get("rss_mb", self.rss_mb)
-        return reply["ms"]
+        return reply
+
+    def times_ms(self, lengths, layout, queries):
+        return self.ask({"lengths": lengths, "layout": layout, "queries": queries})["ms"]
 
     def close(self):
         self.process.stdin.close()
