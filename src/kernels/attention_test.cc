@@ -142,6 +142,38 @@ TEST_P(Attention, RowsHaveTheBitsOfAttention) {
   }
 }
 
+// Operands rounded to bf16 differ by 2^-9; the softmax and the sums keep that small.
+TEST_P(Attention, InBf16AgreesWithReference) {
+  for (const int64_t head_dim : {1, 8, 20, 32, 48, 64, 96}) {
+    SCOPED_TRACE(testing::Message() << "head_dim " << head_dim);
+    const AttentionData data({1, 5, 16, 0, 2, 17, 31, 32, 33, 64, 70, 129, 9}, 3, head_dim);
+    Floats out(data.d_out.size(), NAN);
+    Floats expected(out.size());
+    table().attention_bf16(data.forward(out, nullptr, 0), 0, data.batch());
+    reference().attention(data.forward(expected, nullptr, 0), 0, data.batch());
+    EXPECT_LE(difference(out, expected), 3e-2);
+    double square = 0;
+    for (size_t i = 0; i < out.size(); ++i) square += (out[i] - expected[i]) * (out[i] - expected[i]);
+    EXPECT_LE(std::sqrt(square / static_cast<double>(out.size())), 3e-3);
+    Floats apart(out.size());
+    for (int64_t s = data.batch() - 1; s >= 0; --s) {
+      table().attention_bf16(data.forward(apart, nullptr, 0), s, s + 1);
+    }
+    EXPECT_EQ(apart, out);
+  }
+}
+
+TEST_P(Attention, InBf16KeepsNanToItsOwnSequence) {
+  AttentionData data({3, 40, 5}, 2, 64);
+  data.qkv[static_cast<size_t>(10 * data.stride() + 7)] = NAN;
+  Floats out(data.d_out.size());
+  table().attention_bf16(data.forward(out, nullptr, 0), 0, data.batch());
+  const int64_t width = data.heads * data.width;
+  EXPECT_TRUE(std::isnan(out[static_cast<size_t>(10 * width)]));
+  for (int64_t i = 0; i < 3 * width; ++i) ASSERT_TRUE(std::isfinite(out[static_cast<size_t>(i)]));
+  for (int64_t i = 43 * width; i < 48 * width; ++i) ASSERT_TRUE(std::isfinite(out[static_cast<size_t>(i)]));
+}
+
 // Nothing is read or written, so there need not be any memory.
 TEST_P(Attention, OverNoTokens) {
   const std::vector<int32_t> offsets = {0, 0, 0};
@@ -150,6 +182,7 @@ TEST_P(Attention, OverNoTokens) {
   args.stride = args.out_stride = 60;
   args.pair_offsets = pair_offsets.data();
   table().attention(args, 0, 2);
+  table().attention_bf16(args, 0, 2);
   table().attention_grad({.forward = args}, 0, 2);
   table().attention_rows({.offsets = offsets.data(), .n_heads = 3, .head_dim = 20}, 0, 0);
 }

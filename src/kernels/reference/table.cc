@@ -12,6 +12,7 @@ KernelTable table() {
   table.pack_bf16 = pack_bf16;
   table.pack_int8 = pack_int8;
   table.attention = attention;
+  table.attention_bf16 = attention;
   table.attention_grad = attention_grad;
   table.attention_rows = attention_rows;
   table.layer_norm = layer_norm;

@@ -19,6 +19,7 @@ void install(KernelTable& table) {
   table.matmul_f32 = matmul<V, false>;
   table.matmul_bf16 = matmul<V, true>;
   table.attention = attention<V>;
+  table.attention_bf16 = attention<V>;
   table.attention_grad = attention_grad<V>;
   table.attention_rows = attention_rows<V>;
   table.layer_norm = layer_norm<V>;

@@ -55,7 +55,10 @@ void for_sequences(const RunContext& context, int64_t n_sequences, int64_t width
   context.pool->parallel_ranges(n_sequences, grain, [&](int64_t begin, int64_t end, int) { fn(begin, end); });
 }
 
-void for_heads(const RunContext& context, const RaggedAttention& args, int64_t n_sequences) {
+using AttentionFunction = void (*)(const RaggedAttention&, int64_t begin, int64_t end);
+
+void for_heads(const RunContext& context, AttentionFunction attention, const RaggedAttention& args,
+               int64_t n_sequences) {
   context.pool->parallel_for(n_sequences * args.n_heads, [&](int64_t task, int) {
     RaggedAttention head = args;
     const int64_t column = task % args.n_heads * args.head_dim;
@@ -64,19 +67,29 @@ void for_heads(const RunContext& context, const RaggedAttention& args, int64_t n
     head.v += column;
     head.out += column;
     head.n_heads = 1;
-    context.table->attention(head, task / args.n_heads, task / args.n_heads + 1);
+    attention(head, task / args.n_heads, task / args.n_heads + 1);
   });
 }
 
-void run_attention(const RunContext& context, const RaggedAttention& args, int64_t n_sequences) {
+void run_attention(const RunContext& context, AttentionFunction attention, const RaggedAttention& args,
+                   int64_t n_sequences) {
   const int64_t width = args.n_heads * args.head_dim;
   // Single heads would not know the index that their probabilities have among all.
   const bool can_split_heads = args.probabilities == nullptr && args.dropout == 0;
   if (can_split_heads && n_sequences < kFewSequences && 2 * context.n_pairs * width > kGrain) {
-    return for_heads(context, args, n_sequences);
+    return for_heads(context, attention, args, n_sequences);
   }
-  for_sequences(context, n_sequences, width,
-                [&](int64_t begin, int64_t end) { context.table->attention(args, begin, end); });
+  for_sequences(context, n_sequences, width, [&](int64_t begin, int64_t end) { attention(args, begin, end); });
+}
+
+// Whether the linear that makes `value` has weights of less than f32.
+bool has_coarse_weights(const NodeBinding& binding, ValueId value) {
+  const NodeId producer = binding.graph.value(value).producer;
+  if (producer < 0) return false;
+  const Node& linear = binding.graph.nodes()[static_cast<size_t>(producer)];
+  if (!linear.op->name().starts_with("linear") || !binding.parameters.is_constant(linear.inputs[1])) return false;
+  const Encoding& encoding = binding.parameters.stored(linear.inputs[1]).encoding;
+  return encoding != Encoding::dense(DType::kF32) || binding.options.precision == Precision::kBF16;
 }
 
 class AttentionNode : public NodeKernel {
@@ -100,7 +113,7 @@ class AttentionNode : public NodeKernel {
     args.out = context[out_].f32();
     args.out_stride = context[out_].width;
     if (probabilities_ != kNoValue) args.probabilities = context[probabilities_].f32();
-    run_attention(context, args, offsets.rows - 1);
+    run_attention(context, context.table->attention, args, offsets.rows - 1);
   }
 
  private:
@@ -114,7 +127,9 @@ class PackedAttentionNode : public NodeKernel {
       : attributes_(binding.attributes()),
         qkv_(binding.input(0)),
         offsets_(binding.input(1)),
-        out_(binding.output(0)) {}
+        out_(binding.output(0)),
+        attention_(has_coarse_weights(binding, qkv_) ? binding.options.table->attention_bf16
+                                                     : binding.options.table->attention) {}
 
   void run(const RunContext& context) override {
     const Slot& offsets = context[offsets_];
@@ -127,12 +142,13 @@ class PackedAttentionNode : public NodeKernel {
     args.stride = qkv.width;
     args.out = context[out_].f32();
     args.out_stride = context[out_].width;
-    run_attention(context, args, offsets.rows - 1);
+    run_attention(context, attention_, args, offsets.rows - 1);
   }
 
  private:
   AttentionAttributes attributes_;
   ValueId qkv_, offsets_, out_;
+  AttentionFunction attention_;
 };
 
 // One query for each of some tokens, on the rows [k | v] of all tokens.

@@ -12,6 +12,7 @@ KernelTable table() {
   table.name = "amx";
   table.supported = supported;
   table.matmul_bf16 = matmul_bf16;
+  table.attention_bf16 = attention_bf16;
   table.pack_bf16 = pack_bf16;
   table.pack_int8 = pack_int8;
   return table;
