@@ -1,14 +1,19 @@
 """Times several engines on one workload, in turns."""
 import dataclasses
+import math
 import statistics
+import time
 
 import worker
 
-TURN_MS = 60          # about as long as an engine works before the next one has its turn
+SETTLE_S = 0.03       # before a turn: threads of some engines spin for a while after their work
+WARM_MS = 5           # of a turn, one query at least, is not counted: it finds the caches full of another's weights
+TURN_MS = 60          # about as long as an engine works then, before the next one has its turn
+TURN_QUERIES = 25     # and no more queries than that
 BUDGET_MS = 12_000    # of one engine on one workload; a slower one sits out rounds, evenly
 HOPELESS = 2.0        # a way of laying out the batch that is so much slower than another of the same engine is dropped
 LONG_MS = 2000        # of longer queries one trial is enough
-COLD_MS = 400         # of shorter queries the first of a turn is not counted: it finds the caches full of another's weights
+COLD_MS = 400         # of longer queries all are counted
 
 
 @dataclasses.dataclass
@@ -50,12 +55,13 @@ def try_ways(ways, lengths):
 
 
 def take_turn(way, lengths, round_number, n_rounds):
-    is_cold = way.trial_ms < COLD_MS
-    queries = max(1, min(5, round(TURN_MS / max(way.trial_ms, 1e-3))))
-    turn_ms = way.trial_ms * (queries + is_cold)
-    every = max(1, min(round(n_rounds * turn_ms / BUDGET_MS), n_rounds // 3))
+    query_ms = max(way.trial_ms, 1e-3)
+    queries = max(1, min(TURN_QUERIES, round(TURN_MS / query_ms)))
+    warming = min(TURN_QUERIES, math.ceil(WARM_MS / query_ms)) if query_ms < COLD_MS else 0
+    every = max(1, min(round(n_rounds * query_ms * (queries + warming) / BUDGET_MS), n_rounds // 3))
     if round_number % every == 0:
-        way.times_ms += way.process.times_ms(lengths, way.layout, queries + is_cold)[int(is_cold):]
+        time.sleep(SETTLE_S)
+        way.times_ms += way.process.times_ms(lengths, way.layout, queries + warming)[warming:]
 
 
 def best_cell(ways, why):

@@ -68,7 +68,7 @@ class Driver(unittest.TestCase):
             rounds = []
             cell = measure.measure({"fake": ways}, [5, 6, 7], 3, rounds.append)["fake"]
             self.assertEqual((cell.median_ms, cell.min_ms, cell.how), (1.0, 1.0, "single"))
-            self.assertEqual(cell.samples, 15)
+            self.assertEqual(cell.samples, 3 * measure.TURN_QUERIES)
             self.assertEqual(rounds, [0, 1, 2])
             ways = [measure.Way(process, "buckets")]
             cell = measure.measure({"fake": ways}, [5], 3, rounds.append)["fake"]

@@ -10,6 +10,7 @@ the milliseconds of each query, {"ms": [...], "rss_mb": ...}, or with {"error": 
 {"limits": 1} with what the machine can do at that moment, {"bandwidth_gb_s": ..., "peak_gops": {"int8": ...}}.
 """
 import json
+import os
 import subprocess
 import tempfile
 
@@ -20,8 +21,7 @@ class WorkerError(Exception):
 
 class Worker:
     def __init__(self, command, n_threads, environment=None):
-        cores = f"0-{n_threads - 1}" if n_threads > 1 else "0"
-        self.name = " ".join(str(part) for part in command)
+        cores = ",".join(map(str, sorted(os.sched_getaffinity(0))[:n_threads]))
         self.said = tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace")
         self.process = subprocess.Popen(["taskset", "-c", cores, *map(str, command)], stdin=subprocess.PIPE,
                                         stdout=subprocess.PIPE, stderr=self.said, text=True, env=environment)
