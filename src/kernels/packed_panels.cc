@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cstring>
 #include <new>
 #include <utility>
@@ -10,6 +11,7 @@
 
 #include "base/checked.h"
 #include "base/error.h"
+#include "base/function_ref.h"
 #include "base/memory.h"
 
 namespace fettle {
@@ -20,9 +22,7 @@ constexpr int64_t kMaxInt8Features = 130000;
 
 // One pass over the weights serves this many bytes of prepared rows, which stay in the second-level cache.
 constexpr int64_t kRowsBytes = int64_t{1} << 20;
-// A task reads at least this much of the weights; products with fewer multiplications than kSerialProducts are not
-// worth waking another thread.
-constexpr int64_t kTaskBytes = int64_t{128} << 10;
+// Products with fewer multiplications are not worth waking another thread.
 constexpr int64_t kSerialProducts = int64_t{3} << 20;
 constexpr int64_t kPrepareGrain = int64_t{64} << 10;  // inputs prepared by one task
 
@@ -49,6 +49,37 @@ struct Scratch {
     }
     if (std::ssize(scales) < n_rows) scales.resize(static_cast<size_t>(n_rows));
   }
+};
+
+// Hands out groups: each thread has a stretch of its own, whose memory it reads from one end to the other, and when
+// that is done helps with the others'.
+class GroupStretches {
+ public:
+  GroupStretches(int64_t n_groups, int n_threads) : n_groups_(n_groups), n_stretches_(n_threads) {
+    for (int s = 0; s < n_threads; ++s) next_[s].store(begin(s), std::memory_order_relaxed);
+  }
+  static constexpr int kMaxStretches = 64;
+
+  void run(int64_t stretch, FunctionRef<void(int64_t begin, int64_t end)> columns) {
+    for (int64_t i = 0; i < n_stretches_; ++i) {
+      const int64_t s = (stretch + i) % n_stretches_;
+      const int64_t end = begin(s + 1);
+      int64_t group = next_[s].load(std::memory_order_relaxed);
+      while (group < end) {
+        const int64_t after = group + (end - group + 1) / 2;
+        if (!next_[s].compare_exchange_weak(group, after, std::memory_order_relaxed)) continue;
+        columns(group, after);
+        group = next_[s].load(std::memory_order_relaxed);
+      }
+    }
+  }
+
+ private:
+  int64_t begin(int64_t s) const { return n_groups_ * s / n_stretches_; }
+
+  int64_t n_groups_;
+  int64_t n_stretches_;
+  std::atomic<int64_t> next_[kMaxStretches];
 };
 
 // Lays panels out as packed_panels.h tells.
@@ -162,18 +193,21 @@ class PanelLinear : public PackedLinear {
                         data + block * block_bytes, scales + row);
       }
     };
-    const auto columns = [&](int64_t begin, int64_t end, int) { kernel_.columns(job, begin, end); };
+    const auto columns = [&](int64_t begin, int64_t end) { kernel_.columns(job, begin, end); };
 
     // Every output is computed alike wherever the cuts are, so one thread need not cut at all.
     const bool serial = pool.n_threads() == 1 || job.rows * w_.in_features * w_.out_features < kSerialProducts;
     if (serial) {
       prepare(0, n_blocks, 0);
-      columns(0, w_.n_groups, 0);
+      columns(0, w_.n_groups);
       return;
     }
     const int64_t prepare_grain = kPrepareGrain / (kernel_.row_block * w_.k_padded) + 1;
     pool.parallel_ranges(n_blocks, prepare_grain, prepare);
-    pool.parallel_ranges(w_.n_groups, kTaskBytes / (w_.panel_bytes * kGroupPanels) + 1, columns);
+    const int n_stretches = static_cast<int>(
+        std::min<int64_t>({pool.n_threads(), GroupStretches::kMaxStretches, std::max<int64_t>(w_.n_groups, 1)}));
+    GroupStretches stretches(w_.n_groups, n_stretches);
+    pool.parallel_for(n_stretches, [&](int64_t stretch, int) { stretches.run(stretch, columns); });
   }
 
   PanelKernel kernel_;
