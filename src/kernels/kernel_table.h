@@ -56,6 +56,16 @@ struct LinearWeights {
   const float* bias = nullptr;    // [out_features]
 };
 
+// Weights of four bits: value = scale of its group · q, q in [-8, 7]. Pointers need to live only during packing.
+struct Int4Weights {
+  int64_t out_features = 0;
+  int64_t in_features = 0;
+  int64_t group_size = 32;          // inputs that share a scale; a positive multiple of 8
+  const uint8_t* values = nullptr;  // [out_features, ceil(in_features / 2)], two's complement, the lower half first
+  const float* scales = nullptr;    // [out_features, ceil(in_features / group_size)], not negative
+  const float* bias = nullptr;      // [out_features], may be null
+};
+
 // Self-attention within each sequence of a ragged batch: out = dropout(softmax(scale · q kᵀ)) v, head by head.
 struct RaggedAttention {
   const float* q = nullptr;  // [tokens, n_heads · head_dim], row stride `stride`; k and v alike
@@ -159,6 +169,11 @@ struct KernelTable {
   std::unique_ptr<PackedLinear> (*pack_f32)(const LinearWeights&);
   std::unique_ptr<PackedLinear> (*pack_bf16)(const LinearWeights&);
   std::unique_ptr<PackedLinear> (*pack_int8)(const LinearWeights&);
+  // Four-bit weights. With inputs of 8 bits (W4A8) each group's scale is rounded to one of 127 multiples of the largest
+  // of its row, and the product is pack_int8's with the weights (q · multiple + 4) / 8, rounded down. With inputs of 16
+  // bits (W4A16) the weights are rounded to bf16, and the product is pack_bf16's.
+  std::unique_ptr<PackedLinear> (*pack_int4)(const Int4Weights&);
+  std::unique_ptr<PackedLinear> (*pack_int4_bf16)(const Int4Weights&);
 
   // Sequences [begin, end).
   void (*attention)(const RaggedAttention&, int64_t begin, int64_t end);

@@ -13,6 +13,7 @@
 #include "base/error.h"
 #include "base/function_ref.h"
 #include "base/memory.h"
+#include "kernels/packed_int4.h"
 
 namespace fettle {
 namespace {
@@ -96,6 +97,41 @@ void fill_panel(const LinearWeights& from, int64_t first_column, int64_t k_group
   }
 }
 
+// Of one panel, as pack_int4_panels tells.
+void fill_int4_panel(const Int4Weights& from, const Int4Codes& codes, int64_t first_column, std::byte* panel) {
+  const int64_t n_columns = std::min(kPanelWidth, from.out_features - first_column);
+  for (int64_t c = 0; c < n_columns; ++c) {
+    const uint8_t* multiples = codes.multiples.data() + (first_column + c) * codes.n_groups;
+    for (int64_t k = 0; k < from.in_features; ++k) {
+      const int64_t tile = k / kInt4TileInputs;
+      const int64_t in_tile = k % kInt4TileInputs;
+      const int64_t byte = k % 4 + 4 * c;  // of its unpacked line
+      const int64_t word = byte / 16 * 8 + byte % 8;
+      const int64_t nibble = k / 4 % 2 * 2 + byte / 8 % 2;
+      std::byte& to = panel[int4_nibbles_at(tile) + in_tile / 8 * kLineBytes + word * 2 + nibble / 2];
+      const auto value = static_cast<std::byte>(int4_value(from, first_column + c, k) & 15);
+      to |= nibble % 2 == 0 ? value : value << 4;
+      if (k % kInt4Shared > 0) continue;
+      panel[int4_multiples_at(tile) + in_tile / kInt4Shared * kPanelWidth + c] =
+          static_cast<std::byte>(multiples[k / from.group_size]);
+    }
+  }
+}
+
+// 128 · Σ of the columns' weights as 8-bit numbers.
+std::vector<int32_t> int4_offsets(const Int4Weights& w, const Int4Codes& codes, int64_t n_padded) {
+  std::vector<int32_t> offsets(static_cast<size_t>(n_padded), 0);
+  for (int64_t row = 0; row < w.out_features; ++row) {
+    int32_t sum = 0;
+    for (int64_t k = 0; k < w.in_features; ++k) {
+      const int64_t group = row * codes.n_groups + k / w.group_size;
+      sum += int4_as_int8(int4_value(w, row, k), codes.multiples[static_cast<size_t>(group)]);
+    }
+    offsets[static_cast<size_t>(row)] = 128 * sum;
+  }
+  return offsets;
+}
+
 std::vector<float> padded(const float* values, int64_t n, int64_t n_padded) {
   std::vector<float> result(static_cast<size_t>(n_padded), 0.0f);
   if (values != nullptr) std::copy_n(values, n, result.begin());
@@ -106,18 +142,26 @@ class PanelLinear : public PackedLinear {
  public:
   PanelLinear(const LinearWeights& from, const PanelKernel& kernel, void (*install)(KernelTable&)) : kernel_(kernel) {
     install(table_);
-    w_.out_features = from.out_features;
-    w_.in_features = from.in_features;
-    w_.k_padded = round_up(std::max<int64_t>(from.in_features, 1), kernel.k_multiple);
-    w_.n_panels = (from.out_features + kPanelWidth - 1) / kPanelWidth;
-    w_.n_groups = (w_.n_panels + kGroupPanels - 1) / kGroupPanels;
+    set_sizes(from.out_features, from.in_features);
     w_.panel_bytes = checked_mul(w_.k_padded, kPanelWidth * kernel.weight_bytes, "linear");
-    data_size_ = checked_mul(w_.panel_bytes, w_.n_panels, "linear");
-    data_ = aligned_bytes(data_size_);
-    bias_ = padded(from.bias, from.out_features, w_.n_panels * kPanelWidth);
-    w_.data = data_.get();
-    w_.bias = bias_.data();
+    allocate(from.bias);
     fill(from);
+  }
+
+  PanelLinear(const Int4Weights& from, const PanelKernel& kernel, void (*install)(KernelTable&)) : kernel_(kernel) {
+    install(table_);
+    set_sizes(from.out_features, from.in_features);
+    const Int4Codes codes = int4_codes(from);
+    const int64_t n_tiles = w_.k_padded / kInt4TileInputs;
+    w_.panel_bytes = checked_mul(n_tiles, kInt4TileBytes, "linear") + (n_tiles + 1) / 2 * kLineBytes;
+    allocate(from.bias);
+    std::memset(data_.get(), 0, static_cast<size_t>(data_size_));
+    for (int64_t p = 0; p < w_.n_panels; ++p) fill_int4_panel(from, codes, p * kPanelWidth, panel(p));
+    const int64_t n_padded = w_.n_panels * kPanelWidth;
+    scales_ = padded(codes.scales.data(), from.out_features, n_padded);
+    offsets_ = int4_offsets(from, codes, n_padded);
+    w_.scales = scales_.data();
+    w_.offsets = offsets_.data();
   }
 
   void add_scales(const LinearWeights& from) {
@@ -155,18 +199,35 @@ class PanelLinear : public PackedLinear {
   }
 
  private:
+  void set_sizes(int64_t out_features, int64_t in_features) {
+    w_.out_features = out_features;
+    w_.in_features = in_features;
+    w_.k_padded = round_up(std::max<int64_t>(in_features, 1), kernel_.k_multiple);
+    w_.n_panels = (out_features + kPanelWidth - 1) / kPanelWidth;
+    w_.n_groups = (w_.n_panels + kGroupPanels - 1) / kGroupPanels;
+  }
+
+  void allocate(const float* bias) {
+    data_size_ = checked_mul(w_.panel_bytes, w_.n_panels, "linear");
+    data_ = aligned_bytes(data_size_);
+    bias_ = padded(bias, w_.out_features, w_.n_panels * kPanelWidth);
+    w_.data = data_.get();
+    w_.bias = bias_.data();
+  }
+
+  std::byte* panel(int64_t p) { return data_.get() + (w_.panel(p / kGroupPanels, p % kGroupPanels) - w_.data); }
+
   void fill(const LinearWeights& from) {
     for (int64_t p = 0; p < w_.n_panels; ++p) {
-      std::byte* panel = data_.get() + (w_.panel(p / kGroupPanels, p % kGroupPanels) - w_.data);
       switch (kernel_.weight_bytes) {
         case 1:
-          fill_panel<uint8_t>(from, p * kPanelWidth, kernel_.k_group, panel);
+          fill_panel<uint8_t>(from, p * kPanelWidth, kernel_.k_group, panel(p));
           break;
         case 2:
-          fill_panel<uint16_t>(from, p * kPanelWidth, kernel_.k_group, panel);
+          fill_panel<uint16_t>(from, p * kPanelWidth, kernel_.k_group, panel(p));
           break;
         default:
-          fill_panel<uint32_t>(from, p * kPanelWidth, kernel_.k_group, panel);
+          fill_panel<uint32_t>(from, p * kPanelWidth, kernel_.k_group, panel(p));
       }
     }
   }
@@ -250,18 +311,29 @@ void check_linear_weights(const LinearWeights& weights) {
   if (weights.weight == nullptr && n > 0) bad_input("linear", "weights without data");
 }
 
-void check_int8_weights(const LinearWeights& weights) {
-  check_linear_weights(weights);
-  if (weights.in_features > kMaxInt8Features) {
-    bad_input("linear", fmt::format("{} input features are too many for int8", weights.in_features),
+void check_int8_features(int64_t in_features) {
+  if (in_features > kMaxInt8Features) {
+    bad_input("linear", fmt::format("{} input features are too many for int8", in_features),
               fmt::format("int32 sums are exact up to {}; keep this layer in f32 or bf16", kMaxInt8Features));
   }
+}
+
+void check_int8_weights(const LinearWeights& weights) {
+  check_linear_weights(weights);
+  check_int8_features(weights.in_features);
   if (weights.scales == nullptr && weights.out_features > 0) bad_input("linear", "int8 weights without scales");
 }
 
 std::unique_ptr<PackedLinear> pack_panels(const LinearWeights& weights, const PanelKernel& kernel,
                                           void (*install)(KernelTable&)) {
   check_linear_weights(weights);
+  return std::make_unique<PanelLinear>(weights, kernel, install);
+}
+
+std::unique_ptr<PackedLinear> pack_int4_panels(const Int4Weights& weights, const PanelKernel& kernel,
+                                               void (*install)(KernelTable&)) {
+  check_int4_weights(weights);
+  check_int8_features(weights.in_features);
   return std::make_unique<PanelLinear>(weights, kernel, install);
 }
 

@@ -29,6 +29,13 @@ inline constexpr float kMinAbsmax = 1e-36f;
 float quantize_factor(float absmax);
 float quantize_scale(float absmax);
 
+// Panels that are wanted next.
+struct PanelsAhead {
+  const std::byte* panels[kGroupPanels] = {};
+  int64_t n_panels = 0;
+  int64_t panel_bytes = 0;
+};
+
 // Packed weights as a kernel sees them.
 struct PanelWeights {
   int64_t out_features = 0;
@@ -45,6 +52,11 @@ struct PanelWeights {
   int64_t panels_in_group(int64_t group) const {
     const int64_t left = n_panels - group * kGroupPanels;
     return left < kGroupPanels ? left : kGroupPanels;
+  }
+  PanelsAhead panels_of(int64_t group) const {
+    PanelsAhead ahead{.n_panels = panels_in_group(group), .panel_bytes = panel_bytes};
+    for (int64_t i = 0; i < ahead.n_panels; ++i) ahead.panels[i] = panel(group, i);
+    return ahead;
   }
   // Start of panel `stream` of `group`; the next group's panel of that stream follows it.
   const std::byte* panel(int64_t group, int64_t stream) const {
@@ -65,6 +77,7 @@ struct PanelJob {
   int64_t ldy = 0;
   Activation activation = Activation::kNone;
   const float* residual = nullptr;
+  PanelsAhead ahead = {};  // to be fetched during the product with the last group
 };
 
 // Rows of x to be prepared: at most row_block of them.
@@ -78,7 +91,7 @@ struct PrepareRows {
 };
 
 struct PanelKernel {
-  int64_t weight_bytes = 4;  // of one stored weight
+  int64_t weight_bytes = 4;  // of one stored weight; with 4 bits, of one that is unpacked
   int64_t k_group = 1;
   int64_t input_bytes = 4;  // of one prepared input
   int64_t k_multiple = 16;  // k is padded to a multiple of this; the prepared line of 64 bytes divides it
@@ -94,10 +107,29 @@ void finish_block(const PanelJob& job, float* block, int64_t row, int64_t rows, 
 // Errors: kBadInput when sizes are negative, overflow or lack data; for int8 also when int32 sums could overflow.
 void check_linear_weights(const LinearWeights& weights);
 void check_int8_weights(const LinearWeights& weights);
+void check_int8_features(int64_t in_features);
 
 // install puts `activate` and `add` of the instruction set into a table.
 std::unique_ptr<PackedLinear> pack_panels(const LinearWeights& weights, const PanelKernel& kernel,
                                           void (*install)(KernelTable&));
+// Weights of 4 bits, multiplied out by the kernel (kernels/packed_int4.h): k_group 4, groups of a multiple of 32
+// inputs. A panel is a row of blocks of 128 inputs (the last may have 64): multiples [4][16], one for each 32 inputs
+// and column, then lines of 64 bytes for 8 inputs × 16 columns, two lines once unpacked. 16-bit word e of a line has,
+// from its lowest bits on, bytes b and b + 8 of the first unpacked line and then those of the second, where b = e + e /
+// 8 · 8.
+inline constexpr int64_t kInt4Shared = 32;      // inputs that share a multiple
+inline constexpr int64_t kInt4TileInputs = 64;  // half a block
+inline constexpr int64_t kInt4TileBytes = kInt4TileInputs * kPanelWidth / 2;
+inline constexpr int64_t kInt4BlockBytes = kLineBytes + 2 * kInt4TileBytes;
+// Where the nibbles and the multiples of 64 inputs are.
+inline int64_t int4_nibbles_at(int64_t tile) {
+  return tile / 2 * kInt4BlockBytes + kLineBytes + tile % 2 * kInt4TileBytes;
+}
+inline int64_t int4_multiples_at(int64_t tile) {
+  return tile / 2 * kInt4BlockBytes + tile % 2 * (kLineBytes / 2);
+}
+std::unique_ptr<PackedLinear> pack_int4_panels(const Int4Weights& weights, const PanelKernel& kernel,
+                                               void (*install)(KernelTable&));
 std::unique_ptr<PackedLinear> pack_int8_panels(const LinearWeights& weights, const PanelKernel& kernel,
                                                void (*install)(KernelTable&));
 

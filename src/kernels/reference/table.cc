@@ -1,3 +1,4 @@
+#include "kernels/packed_int4.h"
 #include "kernels/reference/kernels.h"
 
 namespace fettle::reference {
@@ -11,6 +12,8 @@ KernelTable table() {
   table.pack_f32 = pack_f32;
   table.pack_bf16 = pack_bf16;
   table.pack_int8 = pack_int8;
+  table.pack_int4 = [](const Int4Weights& w) { return unpack_as_int8(w, pack_int8); };
+  table.pack_int4_bf16 = [](const Int4Weights& w) { return unpack_as_bf16(w, pack_bf16); };
   table.attention = attention;
   table.attention_bf16 = attention;
   table.attention_grad = attention_grad;

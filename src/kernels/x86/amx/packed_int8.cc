@@ -1,6 +1,7 @@
 #include <immintrin.h>
 
 #include "kernels/packed_panels.h"
+#include "kernels/x86/amx/dequantize.h"
 #include "kernels/x86/amx/kernels.h"
 #include "kernels/x86/amx/packed_tiles.h"
 #include "kernels/x86/avx512/kernels.h"
@@ -8,20 +9,6 @@
 
 namespace fettle::amx {
 namespace {
-
-struct Dequantize {
-  struct Columns {
-    __m512 scale;
-    __m512 bias;
-  };
-  static Columns columns(const PanelWeights& w, int64_t c) {
-    return {_mm512_loadu_ps(w.scales + c), _mm512_loadu_ps(w.bias + c)};
-  }
-  static __m512 value(const PanelJob& job, int64_t row, const std::byte* sums, const Columns& columns) {
-    const __m512 scale = _mm512_mul_ps(_mm512_set1_ps(job.row_scales[row]), columns.scale);
-    return _mm512_add_ps(_mm512_mul_ps(_mm512_cvtepi32_ps(_mm512_load_si512(sums)), scale), columns.bias);
-  }
-};
 
 constexpr PanelKernel kKernel{.weight_bytes = 1,
                               .k_group = 4,

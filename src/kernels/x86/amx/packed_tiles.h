@@ -74,13 +74,12 @@ class TileProduct {
   // it gives them.
   void fetch_next(const TileGroup& present, int64_t group) {
     fetch_ = {};
-    if (group + 1 >= group_end_ || job_.rows <= kTileRows) return;
-    const TileGroup next(*job_.weights, group + 1);
-    const int64_t n_row_tiles = divide_up(job_.rows, kTileRows);
+    if (job_.rows <= kTileRows) return;
+    const PanelsAhead next = group + 1 < group_end_ ? job_.weights->panels_of(group + 1) : job_.ahead;
     fetch_.n_panels = next.n_panels;
     for (int64_t i = 0; i < next.n_panels; ++i) fetch_.panels[i] = next.panels[i];
-    fetch_.n_passes = n_row_tiles == 1 ? 1 : divide_up(n_row_tiles, kMaxRowTiles) * present.n_panels;
-    fetch_.lines_left = job_.weights->panel_bytes / kLineBytes;
+    fetch_.n_passes = divide_up(divide_up(job_.rows, kTileRows), kMaxRowTiles) * present.n_panels;
+    fetch_.lines_left = next.panel_bytes / kLineBytes;
     fetch_.lines_per_step = kTileRows;
   }
 
@@ -209,21 +208,9 @@ static_assert(kGroupPanels * kPanelSums >= 2 * kGroupPanels * kTileBytes);
 // The whole product for groups [begin, end).
 template <typename Dot, typename Convert>
 void tile_columns(const PanelJob& job, int64_t group_begin, int64_t group_end) {
-  const auto run = [&]<Activation kind>() {
+  with_activation(job.activation, [&]<Activation kind>() {
     TileProduct<Dot, TileFinisher<Convert, kind>>(job, group_begin, group_end).run();
-  };
-  switch (job.activation) {
-    case Activation::kNone:
-      return run.template operator()<Activation::kNone>();
-    case Activation::kRelu:
-      return run.template operator()<Activation::kRelu>();
-    case Activation::kTanh:
-      return run.template operator()<Activation::kTanh>();
-    case Activation::kGelu:
-      return run.template operator()<Activation::kGelu>();
-    case Activation::kGeluTanh:
-      return run.template operator()<Activation::kGeluTanh>();
-  }
+  });
 }
 
 }  // namespace fettle::amx

@@ -15,6 +15,7 @@ KernelTable table() {
   table.attention_bf16 = attention_bf16;
   table.pack_bf16 = pack_bf16;
   table.pack_int8 = pack_int8;
+  table.pack_int4 = pack_int4;
   return table;
 }
 

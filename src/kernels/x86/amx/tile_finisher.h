@@ -97,4 +97,21 @@ class TileFinisher {
   int64_t panel_ = 0;
 };
 
+// Calls run.operator()<kind>().
+template <typename Run>
+void with_activation(Activation kind, Run run) {
+  switch (kind) {
+    case Activation::kNone:
+      return run.template operator()<Activation::kNone>();
+    case Activation::kRelu:
+      return run.template operator()<Activation::kRelu>();
+    case Activation::kTanh:
+      return run.template operator()<Activation::kTanh>();
+    case Activation::kGelu:
+      return run.template operator()<Activation::kGelu>();
+    case Activation::kGeluTanh:
+      return run.template operator()<Activation::kGeluTanh>();
+  }
+}
+
 }  // namespace fettle::amx

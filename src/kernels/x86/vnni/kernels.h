@@ -13,5 +13,6 @@ KernelTable table();
 const PeakLoops& peaks();
 
 std::unique_ptr<PackedLinear> pack_int8(const LinearWeights& weights);
+std::unique_ptr<PackedLinear> pack_int4(const Int4Weights& weights);
 
 }  // namespace fettle::vnni

@@ -12,6 +12,7 @@ KernelTable table() {
   table.name = "vnni";
   table.supported = supported;
   table.pack_int8 = pack_int8;
+  table.pack_int4 = pack_int4;
   return table;
 }
 
