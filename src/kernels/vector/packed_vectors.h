@@ -146,30 +146,45 @@ void vector_split(const PanelJob& job, const VectorSplit<Product>& split, FarPre
   }
 }
 
+// What is fetched while a group is worked on: all of the next one, in as many streams as it has panels, where both fit
+// into the second-level cache; else the panels of the next split.
+constexpr int64_t kMostFetchedBytes = int64_t{512} << 10;
+
+template <typename Product>
+FarPrefetch<Product> fetch_panels(const PanelJob& job, const PanelsAhead& panels, int64_t n_splits) {
+  FarPrefetch<Product> fetch;
+  for (int64_t i = 0; i < panels.n_panels; ++i) fetch.panels[i] = panels.panels[i];
+  fetch.n_panels = panels.n_panels;
+  fetch.n_passes = (job.rows + Product::kMaxRows - 1) / Product::kMaxRows * n_splits;
+  fetch.lines_left = panels.panel_bytes / kLineBytes;
+  fetch.lines_per_step = Product::kStepBytes / 4;
+  return fetch;
+}
+
 // The whole product for groups [begin, end).
 template <typename Product>
 void vector_columns(const PanelJob& job, int64_t group_begin, int64_t group_end) {
   const PanelWeights& w = *job.weights;
   const int64_t most = Product::panels_for(static_cast<int>(rows_of_block<Product, Product::kMaxRows>(job.rows)));
-  int64_t group = group_begin;
-  int64_t first = 0;
-  while (group < group_end) {
-    const VectorSplit<Product> split(w, group, first, most);
-    first += split.n_panels;
-    if (first == w.panels_in_group(group)) {
-      first = 0;
-      ++group;
-    }
+  const bool by_group = w.panel_bytes * kGroupPanels <= kMostFetchedBytes;
+  for (int64_t group = group_begin; group < group_end; ++group) {
+    const PanelsAhead next = group + 1 < group_end ? w.panels_of(group + 1) : job.ahead;
+    const int64_t n_panels = w.panels_in_group(group);
     FarPrefetch<Product> fetch;
-    if (group < group_end) {
-      const VectorSplit<Product> next(w, group, first, most);
-      for (int64_t i = 0; i < next.n_panels; ++i) fetch.panels[i] = next.panels[i];
-      fetch.n_panels = next.n_panels;
-      fetch.n_passes = (job.rows + Product::kMaxRows - 1) / Product::kMaxRows;
-      fetch.lines_left = w.panel_bytes / kLineBytes;
-      fetch.lines_per_step = Product::kStepBytes / 4;
+    if (by_group) fetch = fetch_panels<Product>(job, next, (n_panels + most - 1) / most);
+    for (int64_t first = 0; first < n_panels; first += most) {
+      const VectorSplit<Product> split(w, group, first, most);
+      if (!by_group) {
+        const bool is_last = first + most >= n_panels;
+        PanelsAhead ahead = is_last ? next : w.panels_of(group);
+        const int64_t skipped = is_last ? 0 : first + most;
+        for (int64_t i = skipped; i < ahead.n_panels; ++i) ahead.panels[i - skipped] = ahead.panels[i];
+        const int64_t left = ahead.n_panels - skipped;
+        ahead.n_panels = left < most ? left : most;
+        fetch = fetch_panels<Product>(job, ahead, 1);
+      }
+      vector_split(job, split, fetch);
     }
-    vector_split(job, split, fetch);
   }
 }
 
