@@ -103,42 +103,46 @@ TEST_P(Attention, HasTheSameBitsHoweverTheSequencesAreCut) {
 }
 
 TEST_P(Attention, RowsHaveTheBitsOfAttention) {
-  for (const int64_t head_dim : {1, 8, 20, 32, 64}) {
-    SCOPED_TRACE(testing::Message() << "head_dim " << head_dim);
-    const AttentionData data({1, 5, 16, 0, 2, 33, 70, 129, 9}, 3, head_dim);
-    const int64_t width = data.heads * head_dim;
-    Floats all(data.d_out.size());
-    table().attention(data.forward(all, nullptr, 0), 0, data.batch());
-    // The first and the last token of every sequence that has one, and the queries in memory of their own.
-    std::vector<int32_t> sequences;
-    Floats q;
-    Floats expected;
-    for (int64_t s = 0; s < data.batch(); ++s) {
-      for (const int32_t token : {data.offsets[s], data.offsets[s + 1] - 1}) {
-        if (data.offsets[s] == data.offsets[s + 1]) continue;
-        sequences.push_back(static_cast<int32_t>(s));
-        q.insert(q.end(), data.qkv.begin() + token * data.stride(), data.qkv.begin() + token * data.stride() + width);
-        q.push_back(NAN);  // between the rows
-        expected.insert(expected.end(), all.begin() + token * width, all.begin() + (token + 1) * width);
+  for (const bool in_bf16 : {false, true}) {
+    for (const int64_t head_dim : {1, 8, 20, 32, 64}) {
+      SCOPED_TRACE(testing::Message() << "head_dim " << head_dim << (in_bf16 ? " in bf16" : ""));
+      const AttentionData data({1, 5, 16, 0, 2, 33, 70, 129, 9}, 3, head_dim);
+      const int64_t width = data.heads * head_dim;
+      Floats all(data.d_out.size());
+      const auto attention = in_bf16 ? table().attention_bf16 : table().attention;
+      const auto attention_rows = in_bf16 ? table().attention_rows_bf16 : table().attention_rows;
+      attention(data.forward(all, nullptr, 0), 0, data.batch());
+      // The first and the last token of every sequence that has one, and the queries in memory of their own.
+      std::vector<int32_t> sequences;
+      Floats q;
+      Floats expected;
+      for (int64_t s = 0; s < data.batch(); ++s) {
+        for (const int32_t token : {data.offsets[s], data.offsets[s + 1] - 1}) {
+          if (data.offsets[s] == data.offsets[s + 1]) continue;
+          sequences.push_back(static_cast<int32_t>(s));
+          q.insert(q.end(), data.qkv.begin() + token * data.stride(), data.qkv.begin() + token * data.stride() + width);
+          q.push_back(NAN);  // between the rows
+          expected.insert(expected.end(), all.begin() + token * width, all.begin() + (token + 1) * width);
+        }
       }
+      const auto n = static_cast<int64_t>(sequences.size());
+      Floats out(static_cast<size_t>(n * width));
+      const AttentionRows args{.q = q.data(),
+                               .q_stride = width + 1,
+                               .k = data.qkv.data() + width,
+                               .v = data.qkv.data() + 2 * width,
+                               .stride = data.stride(),
+                               .offsets = data.offsets.data(),
+                               .sequences = sequences.data(),
+                               .n_heads = data.heads,
+                               .head_dim = head_dim,
+                               .scale = 0.3f,
+                               .out = out.data(),
+                               .out_stride = width};
+      attention_rows(args, 3, n);
+      attention_rows(args, 0, 3);
+      EXPECT_EQ(out, expected);
     }
-    const auto n = static_cast<int64_t>(sequences.size());
-    Floats out(static_cast<size_t>(n * width));
-    const AttentionRows args{.q = q.data(),
-                             .q_stride = width + 1,
-                             .k = data.qkv.data() + width,
-                             .v = data.qkv.data() + 2 * width,
-                             .stride = data.stride(),
-                             .offsets = data.offsets.data(),
-                             .sequences = sequences.data(),
-                             .n_heads = data.heads,
-                             .head_dim = head_dim,
-                             .scale = 0.3f,
-                             .out = out.data(),
-                             .out_stride = width};
-    table().attention_rows(args, 3, n);
-    table().attention_rows(args, 0, 3);
-    EXPECT_EQ(out, expected);
   }
 }
 

@@ -183,6 +183,8 @@ struct KernelTable {
   void (*attention_grad)(const RaggedAttentionGrad&, int64_t begin, int64_t end);
   // Queries [begin, end).
   void (*attention_rows)(const AttentionRows&, int64_t begin, int64_t end);
+  // The bits of attention_bf16.
+  void (*attention_rows_bf16)(const AttentionRows&, int64_t begin, int64_t end);
 
   void (*layer_norm)(const LayerNorm&, int64_t row_begin, int64_t row_end);
   void (*layer_norm_grad)(const LayerNormGrad&, ThreadPool&);

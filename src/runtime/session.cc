@@ -20,6 +20,10 @@ using Head = GraphOptions::Head;
 constexpr int64_t kDropEveryBytes = int64_t{16} << 20;
 // Texts are classified in groups of about this many tokens, so that memory does not grow with their number.
 constexpr int64_t kTokensOfRun = 4096;
+// A batch of more tokens than this runs in parts of whole sequences: what passes from op to op then stays in the
+// caches, which is worth more than reading the weights once only (64 sequences of 5 to 23 tokens on BERT-base: 143
+// against 169 ms).
+constexpr int64_t kTokensOfPart = 256;
 
 Tensor view_ids(const std::vector<int32_t>& ids) {
   return Tensor::view(DType::kI32, {static_cast<int64_t>(ids.size())}, ids.data(), nullptr);
@@ -47,6 +51,7 @@ struct Session::Impl {
   void bind(Executor& executor, const RaggedBatch& batch);
   void check_batch(const RaggedBatch& batch) const;
   Tensor run(Executor& executor, const RaggedBatch& batch, std::string_view output);
+  Tensor run_part(Executor& executor, const RaggedBatch& batch, std::string_view output);
   // Appends texts [begin, …) until the run is full; returns the first one left over.
   size_t tokenize(std::span<const std::string> texts, size_t begin);
 
@@ -62,6 +67,8 @@ struct Session::Impl {
   std::vector<int32_t> positions;
   std::vector<int32_t> ids;
   RaggedBatch batch;
+  RaggedBatch part;           // of a large batch
+  std::vector<float> joined;  // outputs of its parts
   Tensor gathered;
 };
 
@@ -131,13 +138,33 @@ void Session::Impl::bind(Executor& to, const RaggedBatch& in) {
   to.set_input("first_tokens", view_ids(first_tokens));
 }
 
-Tensor Session::Impl::run(Executor& with, const RaggedBatch& in, std::string_view output) {
-  check_batch(in);
+Tensor Session::Impl::run_part(Executor& with, const RaggedBatch& in, std::string_view output) {
   bind(with, in);
   with.run();
   Tensor result = with.output(output);
   check_finite(result, output);
   return result;
+}
+
+Tensor Session::Impl::run(Executor& with, const RaggedBatch& in, std::string_view output) {
+  check_batch(in);
+  if (in.n_tokens() <= kTokensOfPart || in.n_sequences() == 1) return run_part(with, in, output);
+  joined.clear();
+  Shape shape;
+  int64_t n_rows = 0;
+  for (int64_t begin = 0; begin < in.n_sequences();) {
+    int64_t end = begin + 1;
+    const int64_t most = in.offsets[static_cast<size_t>(begin)] + kTokensOfPart;
+    while (end < in.n_sequences() && in.offsets[static_cast<size_t>(end) + 1] <= most) ++end;
+    part.assign(in, begin, end);
+    const Tensor rows = run_part(with, part, output);
+    shape = rows.shape();
+    n_rows += shape[0];
+    joined.insert(joined.end(), rows.floats().begin(), rows.floats().end());
+    begin = end;
+  }
+  shape[0] = n_rows;
+  return Tensor::view(DType::kF32, shape, joined.data(), nullptr);
 }
 
 size_t Session::Impl::tokenize(std::span<const std::string> texts, size_t begin) {

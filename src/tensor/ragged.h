@@ -23,6 +23,16 @@ struct RaggedBatch {
     }
     offsets.push_back(static_cast<int32_t>(token_ids.size()));
   }
+  // Sequences [begin, end) of another batch become all of this one.
+  void assign(const RaggedBatch& from, int64_t begin, int64_t end) {
+    const int32_t first = from.offsets[static_cast<size_t>(begin)];
+    const int32_t last = from.offsets[static_cast<size_t>(end)];
+    token_ids.assign(from.token_ids.begin() + first, from.token_ids.begin() + last);
+    position_ids.assign(from.position_ids.begin() + first, from.position_ids.begin() + last);
+    type_ids.assign(from.type_ids.begin() + first, from.type_ids.begin() + last);
+    offsets.assign(from.offsets.begin() + begin, from.offsets.begin() + end + 1);
+    for (int32_t& offset : offsets) offset -= first;
+  }
   void clear() {
     token_ids.clear();
     position_ids.clear();

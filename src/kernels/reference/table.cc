@@ -18,6 +18,7 @@ KernelTable table() {
   table.attention_bf16 = attention;
   table.attention_grad = attention_grad;
   table.attention_rows = attention_rows;
+  table.attention_rows_bf16 = attention_rows;
   table.layer_norm = layer_norm;
   table.layer_norm_grad = layer_norm_grad;
   table.activate = activate;

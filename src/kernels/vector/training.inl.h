@@ -22,6 +22,7 @@ void install(KernelTable& table) {
   table.attention_bf16 = attention<V>;
   table.attention_grad = attention_grad<V>;
   table.attention_rows = attention_rows<V>;
+  table.attention_rows_bf16 = attention_rows<V>;
   table.layer_norm = layer_norm<V>;
   table.layer_norm_grad = layer_norm_grad<V>;
   table.activate = activate<V>;

@@ -82,14 +82,14 @@ void run_attention(const RunContext& context, AttentionFunction attention, const
   for_sequences(context, n_sequences, width, [&](int64_t begin, int64_t end) { attention(args, begin, end); });
 }
 
-// Whether the linear that makes `value` has weights of less than f32.
+// Whether the linear that makes `value` computes with less than f32.
 bool has_coarse_weights(const NodeBinding& binding, ValueId value) {
   const NodeId producer = binding.graph.value(value).producer;
   if (producer < 0) return false;
   const Node& linear = binding.graph.nodes()[static_cast<size_t>(producer)];
   if (!linear.op->name().starts_with("linear") || !binding.parameters.is_constant(linear.inputs[1])) return false;
   const Encoding& encoding = binding.parameters.stored(linear.inputs[1]).encoding;
-  return encoding != Encoding::dense(DType::kF32) || binding.options.precision == Precision::kBF16;
+  return encoding.kind != EncodingKind::kDense || binding.options.precision == Precision::kBF16;
 }
 
 class AttentionNode : public NodeKernel {
@@ -161,6 +161,8 @@ class AttentionRowsNode : public NodeKernel {
         rows_(binding.input(2)),
         offsets_(binding.input(3)),
         out_(binding.output(0)),
+        attend_(has_coarse_weights(binding, kv_) ? binding.options.table->attention_rows_bf16
+                                                 : binding.options.table->attention_rows),
         where_(binding.node.name) {}
 
   void run(const RunContext& context) override {
@@ -197,14 +199,14 @@ class AttentionRowsNode : public NodeKernel {
   }
 
   // A single query is cut by heads.
-  static void run_rows(const RunContext& context, const AttentionRows& args, int64_t n_rows, int64_t n_tokens) {
+  void run_rows(const RunContext& context, const AttentionRows& args, int64_t n_rows, int64_t n_tokens) const {
     const int64_t work = 2 * n_tokens * args.n_heads * args.head_dim;  // multiply-adds, with one query a sequence
     if (n_rows == 0) return;
-    if (work <= kGrain) return context.table->attention_rows(args, 0, n_rows);
+    if (work <= kGrain) return attend_(args, 0, n_rows);
     if (n_rows >= kFewSequences) {
       const int64_t grain = std::max<int64_t>(1, n_rows * kGrain / work);
-      return context.pool->parallel_ranges(
-          n_rows, grain, [&](int64_t begin, int64_t end, int) { context.table->attention_rows(args, begin, end); });
+      return context.pool->parallel_ranges(n_rows, grain,
+                                           [&](int64_t begin, int64_t end, int) { attend_(args, begin, end); });
     }
     context.pool->parallel_for(n_rows * args.n_heads, [&](int64_t task, int) {
       AttentionRows head = args;
@@ -214,12 +216,13 @@ class AttentionRowsNode : public NodeKernel {
       head.v += column;
       head.out += column;
       head.n_heads = 1;
-      context.table->attention_rows(head, task / args.n_heads, task / args.n_heads + 1);
+      attend_(head, task / args.n_heads, task / args.n_heads + 1);
     });
   }
 
   AttentionAttributes attributes_;
   ValueId q_, kv_, rows_, offsets_, out_;
+  void (*attend_)(const AttentionRows&, int64_t begin, int64_t end);
   std::string where_;
   std::vector<int32_t> sequences_;  // of each query
 };

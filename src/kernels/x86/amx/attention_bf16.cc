@@ -22,9 +22,11 @@ constexpr int64_t kQueryTiles = 2;  // with two sums and two operands the proces
 
 // Operands of one head in tiles, and room for 32 queries. [tiles] of 1 KB each.
 struct Head {
+  int64_t n_queries;
   int64_t length;
   int64_t head_dim;
-  int64_t deep = tiles_deep(head_dim);       // tiles of a query or key
+  int64_t deep = tiles_deep(head_dim);  // tiles of a query or key
+  int64_t query_tiles = tiles_across(n_queries);
   int64_t key_tiles = tiles_across(length);  // of 16
   int64_t value_deep = tiles_deep(length);   // tiles of 32 keys
   int64_t columns = tiles_across(head_dim);  // tiles of an output row
@@ -35,11 +37,12 @@ struct Head {
   float* scores = nullptr;                   // [key tile][query tile of two][16][16]
   float* sums = nullptr;                     // [query tile of two][16][16]
 
-  Head(int64_t n, int64_t dim) : length(n), head_dim(dim) {
-    const int64_t n_tiles = 2 * key_tiles * deep + columns * value_deep + kQueryTiles * (value_deep + key_tiles + 1);
+  Head(int64_t n_rows, int64_t n, int64_t dim) : n_queries(n_rows), length(n), head_dim(dim) {
+    const int64_t n_tiles =
+        (query_tiles + key_tiles) * deep + columns * value_deep + kQueryTiles * (value_deep + key_tiles + 1);
     auto* at = thread_scratch_of<uint16_t>(ScratchUse::kBlock, static_cast<size_t>(n_tiles * kTileValues));
     const auto take = [&](int64_t tiles) { return std::exchange(at, at + tiles * kTileValues); };
-    queries = take(key_tiles * deep);
+    queries = take(query_tiles * deep);
     keys = take(key_tiles * deep);
     values = take(columns * value_deep);
     powers = take(kQueryTiles * value_deep);
@@ -118,11 +121,22 @@ void write_columns(const Head& head, int64_t column, int64_t rows, const float* 
   }
 }
 
+// Where a head's queries, keys, values and outputs begin.
+struct HeadRows {
+  const float* q;
+  int64_t q_stride;
+  const float* k;
+  const float* v;
+  int64_t stride;
+  float* out;
+  int64_t out_stride;
+};
+
 // Queries [16 · tile, …) of a head, up to 32.
-void attend(const RaggedAttention& args, const Head& head, int64_t tile, float* out) {
+void attend(const Head& head, int64_t tile, float scale, float* out, int64_t out_stride) {
   constexpr float kLog2E = 1.44269504f;
-  const int64_t n_tiles = head.key_tiles - tile < kQueryTiles ? head.key_tiles - tile : kQueryTiles;
-  const int64_t left_rows = head.length - tile * kTileRows;
+  const int64_t n_tiles = head.query_tiles - tile < kQueryTiles ? head.query_tiles - tile : kQueryTiles;
+  const int64_t left_rows = head.n_queries - tile * kTileRows;
   const int64_t rows = left_rows < n_tiles * kTileRows ? left_rows : n_tiles * kTileRows;
   const uint16_t* queries = head.queries + tile * head.deep * kTileValues;
   for (int64_t t = 0; t < head.key_tiles; ++t) {
@@ -133,47 +147,77 @@ void attend(const RaggedAttention& args, const Head& head, int64_t tile, float* 
   for (int64_t r = 0; r < rows; ++r) {
     const int64_t query_tile = r / kTileRows;
     const int64_t row = r % kTileRows;
-    inverse[r] = 1.0f / softmax_row(head.scores + query_tile * kTileSums + row * 16, head.length, args.scale * kLog2E,
+    inverse[r] = 1.0f / softmax_row(head.scores + query_tile * kTileSums + row * 16, head.length, scale * kLog2E,
                                     head.powers + query_tile * head.value_deep * kTileValues + row * kDepth);
   }
   for (int64_t c = 0; c < head.columns; ++c) {
     multiply_tiles(head.powers, head.value_deep * kTileValues, head.values + c * head.value_deep * kTileValues,
                    head.value_deep, head.sums, n_tiles);
-    write_columns(head, c, rows, inverse, out + tile * kTileRows * args.out_stride, args.out_stride);
+    write_columns(head, c, rows, inverse, out + tile * kTileRows * out_stride, out_stride);
   }
 }
 
-void run_head(const RaggedAttention& args, int64_t first, int64_t length, int64_t column) {
-  const Head head(length, args.head_dim);
-  const auto pack = [&](const float* x, bool lines_are_rows, TileForm form, uint16_t* to) {
-    const TileSource source{.data = x + first * args.stride + column,
-                            .stride = args.stride,
-                            .lines_are_rows = lines_are_rows,
-                            .lines = lines_are_rows ? length : args.head_dim,
-                            .depth = lines_are_rows ? args.head_dim : length};
+void run_head(const HeadRows& rows, int64_t n_queries, int64_t length, int64_t head_dim, float scale) {
+  const Head head(n_queries, length, head_dim);
+  const auto pack = [&](const TileSource& source, TileForm form, uint16_t* to) {
     const int64_t deep = tiles_deep(source.depth);
     pack_tiles(source, form, {0, tiles_across(source.lines), 0, deep}, deep, to);
   };
-  pack(args.q, true, TileForm::kLeft, head.queries);
-  pack(args.k, true, TileForm::kRight, head.keys);
-  pack(args.v, false, TileForm::kRight, head.values);
-  float* const out = args.out + first * args.out_stride + column;
-  for (int64_t tile = 0; tile < head.key_tiles; tile += kQueryTiles) attend(args, head, tile, out);
+  pack({.data = rows.q, .stride = rows.q_stride, .lines = n_queries, .depth = head_dim}, TileForm::kLeft, head.queries);
+  pack({.data = rows.k, .stride = rows.stride, .lines = length, .depth = head_dim}, TileForm::kRight, head.keys);
+  pack({.data = rows.v, .stride = rows.stride, .lines_are_rows = false, .lines = head_dim, .depth = length},
+       TileForm::kRight, head.values);
+  for (int64_t tile = 0; tile < head.query_tiles; tile += kQueryTiles) {
+    attend(head, tile, scale, rows.out, rows.out_stride);
+  }
 }
 
-}  // namespace
-
-void attention_bf16(const RaggedAttention& args, int64_t begin, int64_t end) {
+void begin_tiles() {
   configure_tiles();
   clear_sums<2>();
   clear_sums<3>();
   clear_sums<4>();
   clear_sums<5>();
+}
+
+}  // namespace
+
+void attention_bf16(const RaggedAttention& args, int64_t begin, int64_t end) {
+  begin_tiles();
   for (int64_t s = begin; s < end; ++s) {
     const int64_t first = args.offsets[s];
     const int64_t length = args.offsets[s + 1] - first;
     if (length == 0) continue;
-    for (int64_t h = 0; h < args.n_heads; ++h) run_head(args, first, length, h * args.head_dim);
+    for (int64_t h = 0; h < args.n_heads; ++h) {
+      const int64_t at = first * args.stride + h * args.head_dim;
+      run_head({.q = args.q + at,
+                .q_stride = args.stride,
+                .k = args.k + at,
+                .v = args.v + at,
+                .stride = args.stride,
+                .out = args.out + first * args.out_stride + h * args.head_dim,
+                .out_stride = args.out_stride},
+               length, length, args.head_dim, args.scale);
+    }
+  }
+}
+
+void attention_rows_bf16(const AttentionRows& args, int64_t begin, int64_t end) {
+  begin_tiles();
+  for (int64_t r = begin; r < end; ++r) {
+    const int64_t first = args.offsets[args.sequences[r]];
+    const int64_t length = args.offsets[args.sequences[r] + 1] - first;
+    for (int64_t h = 0; h < args.n_heads; ++h) {
+      const int64_t column = h * args.head_dim;
+      run_head({.q = args.q + r * args.q_stride + column,
+                .q_stride = args.q_stride,
+                .k = args.k + first * args.stride + column,
+                .v = args.v + first * args.stride + column,
+                .stride = args.stride,
+                .out = args.out + r * args.out_stride + column,
+                .out_stride = args.out_stride},
+               1, length, args.head_dim, args.scale);
+    }
   }
 }
 

@@ -14,6 +14,7 @@ const PeakLoops& peaks();
 
 void matmul_bf16(const Matmul& product, ThreadPool& pool);
 void attention_bf16(const RaggedAttention& args, int64_t begin, int64_t end);
+void attention_rows_bf16(const AttentionRows& args, int64_t begin, int64_t end);
 std::unique_ptr<PackedLinear> pack_bf16(const LinearWeights& weights);
 std::unique_ptr<PackedLinear> pack_int8(const LinearWeights& weights);
 std::unique_ptr<PackedLinear> pack_int4(const Int4Weights& weights);
