@@ -44,16 +44,19 @@ struct Problem {
   }
 };
 
-TEST(PackedInt4, IsTheInt8ProductWithTheUnpackedWeights) {
+TEST(PackedInt4, IsTheProductWithTheUnpackedWeights) {
   for (const int64_t rows : {1, 2, 12, 16, 17, 33, 70}) {
     for (const int64_t group : {8, 32, 64, 128}) {
       for (const auto& [out, in] : std::vector<std::pair<int64_t, int64_t>>{{96, 64}, {200, 130}, {7, 5}, {40, 1000}}) {
         const Problem p(rows, out, in, group);
         for (const KernelTable* table : supported_tables()) {
           const auto unpacked = unpack_as_int8(p.weights(), table->pack_int8);
+          const auto rounded = unpack_as_bf16(p.weights(), table->pack_bf16);
           for (const Activation activation : {Activation::kNone, Activation::kRelu}) {
-            EXPECT_EQ(p.run(*table->pack_int4(p.weights()), activation), p.run(*unpacked, activation))
-                << table->name << " " << rows << " rows, " << out << " x " << in << ", groups of " << group;
+            const auto what = testing::Message() << table->name << " " << rows << " rows, " << out << " x " << in
+                                                 << ", groups of " << group;
+            EXPECT_EQ(p.run(*table->pack_int4(p.weights()), activation), p.run(*unpacked, activation)) << what;
+            EXPECT_EQ(p.run(*table->pack_int4_bf16(p.weights()), activation), p.run(*rounded, activation)) << what;
           }
         }
       }

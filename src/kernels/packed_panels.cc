@@ -13,6 +13,7 @@
 #include "base/error.h"
 #include "base/function_ref.h"
 #include "base/memory.h"
+#include "kernels/int4_panels.h"
 #include "kernels/packed_int4.h"
 
 namespace fettle {
@@ -97,27 +98,6 @@ void fill_panel(const LinearWeights& from, int64_t first_column, int64_t k_group
   }
 }
 
-// Of one panel, as pack_int4_panels tells.
-void fill_int4_panel(const Int4Weights& from, const Int4Codes& codes, int64_t first_column, std::byte* panel) {
-  const int64_t n_columns = std::min(kPanelWidth, from.out_features - first_column);
-  for (int64_t c = 0; c < n_columns; ++c) {
-    const uint8_t* multiples = codes.multiples.data() + (first_column + c) * codes.n_groups;
-    for (int64_t k = 0; k < from.in_features; ++k) {
-      const int64_t tile = k / kInt4TileInputs;
-      const int64_t in_tile = k % kInt4TileInputs;
-      const int64_t byte = k % 4 + 4 * c;  // of its unpacked line
-      const int64_t word = byte / 16 * 8 + byte % 8;
-      const int64_t nibble = k / 4 % 2 * 2 + byte / 8 % 2;
-      std::byte& to = panel[int4_nibbles_at(tile) + in_tile / 8 * kLineBytes + word * 2 + nibble / 2];
-      const auto value = static_cast<std::byte>(int4_value(from, first_column + c, k) & 15);
-      to |= nibble % 2 == 0 ? value : value << 4;
-      if (k % kInt4Shared > 0) continue;
-      panel[int4_multiples_at(tile) + in_tile / kInt4Shared * kPanelWidth + c] =
-          static_cast<std::byte>(multiples[k / from.group_size]);
-    }
-  }
-}
-
 // 128 · Σ of the columns' weights as 8-bit numbers.
 std::vector<int32_t> int4_offsets(const Int4Weights& w, const Int4Codes& codes, int64_t n_padded) {
   std::vector<int32_t> offsets(static_cast<size_t>(n_padded), 0);
@@ -148,18 +128,22 @@ class PanelLinear : public PackedLinear {
     fill(from);
   }
 
-  PanelLinear(const Int4Weights& from, const PanelKernel& kernel, void (*install)(KernelTable&)) : kernel_(kernel) {
+  // Weights of 4 bits; Form is that of int4_panels.h.
+  template <typename Form, typename Fill>
+  PanelLinear(Form, const Int4Weights& from, const PanelKernel& kernel, void (*install)(KernelTable&), Fill fill)
+      : kernel_(kernel) {
     install(table_);
     set_sizes(from.out_features, from.in_features);
-    const Int4Codes codes = int4_codes(from);
-    const int64_t n_tiles = w_.k_padded / kInt4TileInputs;
-    w_.panel_bytes = checked_mul(n_tiles, kInt4TileBytes, "linear") + (n_tiles + 1) / 2 * kLineBytes;
+    checked_mul(w_.k_padded, kPanelWidth, "linear");
+    w_.panel_bytes = Form::panel_bytes(w_.k_padded / Form::kTileInputs);
     allocate(from.bias);
     std::memset(data_.get(), 0, static_cast<size_t>(data_size_));
-    for (int64_t p = 0; p < w_.n_panels; ++p) fill_int4_panel(from, codes, p * kPanelWidth, panel(p));
-    const int64_t n_padded = w_.n_panels * kPanelWidth;
-    scales_ = padded(codes.scales.data(), from.out_features, n_padded);
-    offsets_ = int4_offsets(from, codes, n_padded);
+    for (int64_t p = 0; p < w_.n_panels; ++p) fill(p * kPanelWidth, panel(p));
+  }
+
+  void add_scales(const Int4Weights& from, const Int4Codes& codes) {
+    scales_ = padded(codes.scales.data(), from.out_features, w_.n_panels * kPanelWidth);
+    offsets_ = int4_offsets(from, codes, w_.n_panels * kPanelWidth);
     w_.scales = scales_.data();
     w_.offsets = offsets_.data();
   }
@@ -334,7 +318,18 @@ std::unique_ptr<PackedLinear> pack_int4_panels(const Int4Weights& weights, const
                                                void (*install)(KernelTable&)) {
   check_int4_weights(weights);
   check_int8_features(weights.in_features);
-  return std::make_unique<PanelLinear>(weights, kernel, install);
+  const Int4Codes codes = int4_codes(weights);
+  const auto fill = [&](int64_t column, std::byte* panel) { fill_int4_panel(weights, codes, column, panel); };
+  auto linear = std::make_unique<PanelLinear>(Int4AsInt8{}, weights, kernel, install, fill);
+  linear->add_scales(weights, codes);
+  return linear;
+}
+
+std::unique_ptr<PackedLinear> pack_int4_bf16_panels(const Int4Weights& weights, const PanelKernel& kernel,
+                                                    void (*install)(KernelTable&)) {
+  check_int4_weights(weights);
+  const auto fill = [&](int64_t column, std::byte* panel) { fill_int4_bf16_panel(weights, column, panel); };
+  return std::make_unique<PanelLinear>(Int4AsBf16{}, weights, kernel, install, fill);
 }
 
 std::unique_ptr<PackedLinear> pack_int8_panels(const LinearWeights& weights, const PanelKernel& kernel,

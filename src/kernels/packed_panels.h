@@ -91,7 +91,7 @@ struct PrepareRows {
 };
 
 struct PanelKernel {
-  int64_t weight_bytes = 4;  // of one stored weight; with 4 bits, of one that is unpacked
+  int64_t weight_bytes = 4;  // of one stored weight; not used for 4 bits
   int64_t k_group = 1;
   int64_t input_bytes = 4;  // of one prepared input
   int64_t k_multiple = 16;  // k is padded to a multiple of this; the prepared line of 64 bytes divides it
@@ -112,24 +112,11 @@ void check_int8_features(int64_t in_features);
 // install puts `activate` and `add` of the instruction set into a table.
 std::unique_ptr<PackedLinear> pack_panels(const LinearWeights& weights, const PanelKernel& kernel,
                                           void (*install)(KernelTable&));
-// Weights of 4 bits, multiplied out by the kernel (kernels/packed_int4.h): k_group 4, groups of a multiple of 32
-// inputs. A panel is a row of blocks of 128 inputs (the last may have 64): multiples [4][16], one for each 32 inputs
-// and column, then lines of 64 bytes for 8 inputs × 16 columns, two lines once unpacked. 16-bit word e of a line has,
-// from its lowest bits on, bytes b and b + 8 of the first unpacked line and then those of the second, where b = e + e /
-// 8 · 8.
-inline constexpr int64_t kInt4Shared = 32;      // inputs that share a multiple
-inline constexpr int64_t kInt4TileInputs = 64;  // half a block
-inline constexpr int64_t kInt4TileBytes = kInt4TileInputs * kPanelWidth / 2;
-inline constexpr int64_t kInt4BlockBytes = kLineBytes + 2 * kInt4TileBytes;
-// Where the nibbles and the multiples of 64 inputs are.
-inline int64_t int4_nibbles_at(int64_t tile) {
-  return tile / 2 * kInt4BlockBytes + kLineBytes + tile % 2 * kInt4TileBytes;
-}
-inline int64_t int4_multiples_at(int64_t tile) {
-  return tile / 2 * kInt4BlockBytes + tile % 2 * (kLineBytes / 2);
-}
+// Weights of 4 bits, in the forms of kernels/int4_panels.h; groups of a multiple of 32 inputs.
 std::unique_ptr<PackedLinear> pack_int4_panels(const Int4Weights& weights, const PanelKernel& kernel,
                                                void (*install)(KernelTable&));
+std::unique_ptr<PackedLinear> pack_int4_bf16_panels(const Int4Weights& weights, const PanelKernel& kernel,
+                                                    void (*install)(KernelTable&));
 std::unique_ptr<PackedLinear> pack_int8_panels(const LinearWeights& weights, const PanelKernel& kernel,
                                                void (*install)(KernelTable&));
 

@@ -1,6 +1,7 @@
 #include <immintrin.h>
 
 #include "kernels/packed_panels.h"
+#include "kernels/x86/amx/convert.h"
 #include "kernels/x86/amx/kernels.h"
 #include "kernels/x86/amx/packed_tiles.h"
 #include "kernels/x86/avx512/kernels.h"
@@ -16,8 +17,10 @@ __m512 load(const float* x, int64_t n, int64_t k) {
   return _mm512_maskz_loadu_ps(mask, x + k);
 }
 
+}  // namespace
+
 // Inputs rounded to bf16, to nearest even.
-void prepare(const PrepareRows& from, std::byte* to, float*) {
+void prepare_bf16(const PrepareRows& from, std::byte* to, float*) {
   const int64_t line_stride = from.row_block * kLineBytes;
   for (int64_t r = 0; r < from.rows; ++r) {
     const float* x = from.x + r * from.ldx;
@@ -29,20 +32,14 @@ void prepare(const PrepareRows& from, std::byte* to, float*) {
   }
 }
 
-struct AddBias {
-  using Columns = __m512;
-  static Columns columns(const PanelWeights& w, int64_t c) { return _mm512_loadu_ps(w.bias + c); }
-  static __m512 value(const PanelJob&, int64_t, const std::byte* sums, Columns bias) {
-    return _mm512_add_ps(_mm512_load_ps(sums), bias);
-  }
-};
+namespace {
 
 constexpr PanelKernel kKernel{.weight_bytes = 2,
                               .k_group = 2,
                               .input_bytes = 2,
                               .k_multiple = kPerLine,
                               .row_block = kTileRows,
-                              .prepare = prepare,
+                              .prepare = prepare_bf16,
                               .columns = tile_columns<Bf16Dot, AddBias>};
 
 }  // namespace

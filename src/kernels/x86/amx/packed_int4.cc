@@ -1,13 +1,14 @@
-// Products with 4-bit weights on AMX tiles. Up to 16 rows the weights are unpacked tile by tile into the first-level
-// cache, one step ahead of the tiles, so that memory gives half the bytes of int8 as fast as it can. For more rows a
-// group is unpacked once and then is like any int8 group.
+// Products of int8 and bf16 inputs with 4-bit weights on AMX tiles. Up to 16 rows the weights are unpacked tile by tile
+// into the first-level cache, one step ahead of the tiles, so that memory gives their few bytes as fast as it can. For
+// more rows a group is unpacked once and then is like any other.
 #include <immintrin.h>
 
 #include <utility>
 
+#include "kernels/int4_panels.h"
 #include "kernels/packed_int4.h"
 #include "kernels/packed_panels.h"
-#include "kernels/x86/amx/dequantize.h"
+#include "kernels/x86/amx/convert.h"
 #include "kernels/x86/amx/kernels.h"
 #include "kernels/x86/amx/packed_tiles.h"
 #include "kernels/x86/avx512/kernels.h"
@@ -17,7 +18,36 @@
 namespace fettle::amx {
 namespace {
 
-template <typename Finisher>
+// Eight inputs × 16 columns of nibbles as four rows of a bf16 tile, scaled.
+struct UnpackBf16 : Int4AsBf16 {
+  static void unpack(const std::byte* panel, int64_t tile, std::byte* to) {
+    const std::byte* from = panel + tile * kTileBytes;
+    const __m512 scale = _mm512_load_ps(from);
+    for (from += kLineBytes; from < panel + (tile + 1) * kTileBytes; from += kLineBytes) {
+      const __m512i x = _mm512_load_si512(from);
+      store_pair<0>(x, scale, to);
+      store_pair<1>(x, scale, to + kLineBytes);
+      store_pair<2>(x, scale, to + 2 * kLineBytes);
+      store_pair<3>(x, scale, to + 3 * kLineBytes);
+      to += 4 * kLineBytes;
+    }
+  }
+
+ private:
+  template <int kNibble>
+  static __m512 value(__m512i x, __m512 scale) {
+    return _mm512_mul_ps(_mm512_cvtepi32_ps(_mm512_srai_epi32(_mm512_slli_epi32(x, 28 - 4 * kNibble), 28)), scale);
+  }
+  template <int kPair>
+  static void store_pair(__m512i x, __m512 scale, std::byte* to) {
+    const __m512i interleave = _mm512_set_epi16(31, 15, 30, 14, 29, 13, 28, 12, 27, 11, 26, 10, 25, 9, 24, 8, 23, 7, 22,
+                                                6, 21, 5, 20, 4, 19, 3, 18, 2, 17, 1, 16, 0);
+    const __m512bh both = _mm512_cvtne2ps_pbh(value<2 * kPair + 1>(x, scale), value<2 * kPair>(x, scale));
+    _mm512_store_si512(to, _mm512_permutexvar_epi16(interleave, (__m512i)both));
+  }
+};
+
+template <typename Unpack, typename Dot, typename Finisher>
 class Int4Strips {
  public:
   explicit Int4Strips(const PanelJob& job) : job_(job), finisher_(job) {}
@@ -47,15 +77,16 @@ class Int4Strips {
   }
 
   static void unpack(const std::byte* panel, int64_t tile, std::byte* to) {
-    const std::byte* const ahead = panel + int4_nibbles_at(tile) + kInt4BlockBytes;
+    constexpr int64_t kAhead = 1024;
+    const std::byte* const ahead = panel + Unpack::panel_bytes(tile) + kAhead;
 #pragma GCC unroll 9
-    for (int64_t at = -kLineBytes; at < kInt4TileBytes; at += kLineBytes) prefetch_near(ahead + at);
-    avx512::unpack_int4(panel, tile, to);
+    for (int64_t at = 0; at < Unpack::kTileBytes + kLineBytes; at += kLineBytes) prefetch_near(ahead + at);
+    Unpack::unpack(panel, tile, to);
   }
 
   template <int... kPanel>
   void strip(const PanelsAhead& panels, std::byte* sums, std::integer_sequence<int, kPanel...>) {
-    const int64_t n_tiles = job_.weights->k_padded / kInt4TileInputs;
+    const int64_t n_tiles = job_.weights->k_padded / Unpack::kTileInputs;
     const int64_t n_steps = divide_up(Finisher::n_steps(job_.rows, panels.n_panels), n_tiles);
     (clear_sums<kPanel>(), ...);
     (unpack(panels.panels[kPanel], 0, tiles_[0][kPanel]), ...);
@@ -65,7 +96,7 @@ class Int4Strips {
       std::byte(*const next)[kTileBytes] = tiles_[(t + 1) % 2];
       load_tile<6>(job_.rows_data + t * kTileBytes);
       const bool more = t + 1 < n_tiles;
-      ((load_tile<7>(now[kPanel]), Int8Dot::add<kPanel>(),
+      ((load_tile<7>(now[kPanel]), Dot::template add<kPanel>(),
         more ? unpack(panels.panels[kPanel], t + 1, next[kPanel]) : void()),
        ...);
       for (int64_t i = 0; i < n_steps; ++i) finisher_.step();
@@ -79,33 +110,46 @@ class Int4Strips {
   alignas(64) std::byte sums_[2][kGroupPanels * kTileBytes];
 };
 
+template <typename Unpack, typename Dot, typename Convert>
 void columns(const PanelJob& job, int64_t group_begin, int64_t group_end) {
   if (job.rows <= kTileRows) {
     configure_tiles();
     with_activation(job.activation, [&]<Activation kind>() {
-      Int4Strips<TileFinisher<Dequantize, kind>>(job).run(group_begin, group_end);
+      Int4Strips<Unpack, Dot, TileFinisher<Convert, kind>>(job).run(group_begin, group_end);
     });
     return;
   }
   for (int64_t g = group_begin; g < group_end; ++g) {
-    const avx512::Int4Group group(job, g, group_end);
-    tile_columns<Int8Dot, Dequantize>(group.job(), 0, 1);
+    const avx512::Int4Group<Unpack> group(job, g, group_end);
+    tile_columns<Dot, Convert>(group.job(), 0, 1);
   }
 }
 
-constexpr PanelKernel kKernel{.weight_bytes = 1,
-                              .k_group = 4,
-                              .input_bytes = 1,
-                              .k_multiple = kInt4TileInputs,
-                              .row_block = kTileRows,
-                              .prepare = avx512::prepare_int8,
-                              .columns = columns};
+constexpr PanelKernel kInt8Kernel{.weight_bytes = 1,
+                                  .k_group = 4,
+                                  .input_bytes = 1,
+                                  .k_multiple = Int4AsInt8::kTileInputs,
+                                  .row_block = kTileRows,
+                                  .prepare = avx512::prepare_int8,
+                                  .columns = columns<avx512::UnpackInt8, Int8Dot, Dequantize>};
+
+constexpr PanelKernel kBf16Kernel{.weight_bytes = 2,
+                                  .k_group = 2,
+                                  .input_bytes = 2,
+                                  .k_multiple = Int4AsBf16::kTileInputs,
+                                  .row_block = kTileRows,
+                                  .prepare = prepare_bf16,
+                                  .columns = columns<UnpackBf16, Bf16Dot, AddBias>};
 
 }  // namespace
 
 std::unique_ptr<PackedLinear> pack_int4(const Int4Weights& weights) {
   if (weights.group_size % kInt4Shared != 0) return unpack_as_int8(weights, pack_int8);
-  return pack_int4_panels(weights, kKernel, avx512::install_training);
+  return pack_int4_panels(weights, kInt8Kernel, avx512::install_training);
+}
+std::unique_ptr<PackedLinear> pack_int4_bf16(const Int4Weights& weights) {
+  if (weights.group_size % kInt4Shared != 0) return unpack_as_bf16(weights, pack_bf16);
+  return pack_int4_bf16_panels(weights, kBf16Kernel, avx512::install_training);
 }
 
 }  // namespace fettle::amx

@@ -1,7 +1,7 @@
 #include <immintrin.h>
 
 #include "kernels/packed_panels.h"
-#include "kernels/x86/amx/dequantize.h"
+#include "kernels/x86/amx/convert.h"
 #include "kernels/x86/amx/kernels.h"
 #include "kernels/x86/amx/packed_tiles.h"
 #include "kernels/x86/avx512/kernels.h"

@@ -17,6 +17,7 @@ KernelTable table() {
   table.pack_bf16 = pack_bf16;
   table.pack_int8 = pack_int8;
   table.pack_int4 = pack_int4;
+  table.pack_int4_bf16 = pack_int4_bf16;
   return table;
 }
 

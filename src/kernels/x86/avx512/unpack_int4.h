@@ -1,10 +1,11 @@
-// Four-bit weights of a panel (kernels/packed_panels.h, pack_int4_panels) as 8-bit numbers.
+// Four-bit weights of a panel (kernels/int4_panels.h) as 8-bit numbers.
 #pragma once
 
 #include <immintrin.h>
 
 #include <cstddef>
 
+#include "kernels/int4_panels.h"
 #include "kernels/packed_panels.h"
 #include "kernels/scratch.h"
 
@@ -49,28 +50,33 @@ class Int4Factors {
   __m512i odd_;
 };
 
-// 64 inputs of a panel.
-inline void unpack_int4(const std::byte* panel, int64_t tile, std::byte* to) {
-  const std::byte* from = panel + int4_nibbles_at(tile);
-  const std::byte* multiples = panel + int4_multiples_at(tile);
-  for (int half = 0; half < 2; ++half) {
-    const Int4Factors factors(multiples + half * kPanelWidth);
+struct UnpackInt8 : Int4AsInt8 {
+  // A tile of a panel, 1024 bytes.
+  static void unpack(const std::byte* panel, int64_t tile, std::byte* to) {
+    const std::byte* from = panel + nibbles_at(tile);
+    const std::byte* multiples = panel + multiples_at(tile);
+    for (int half = 0; half < 2; ++half) {
+      const Int4Factors factors(multiples + half * kPanelWidth);
 #pragma GCC unroll 4
-    for (int i = 0; i < 4; ++i, from += kLineBytes, to += 2 * kLineBytes) factors.unpack(from, to);
+      for (int i = 0; i < 4; ++i, from += kLineBytes, to += 2 * kLineBytes) factors.unpack(from, to);
+    }
   }
-}
+};
 
 // One group of a product, with its weights unpacked into memory of the calling thread.
+template <typename Unpack>
 class Int4Group {
  public:
   Int4Group(const PanelJob& job, int64_t group, int64_t group_end) : weights_(*job.weights), job_(job) {
     const PanelWeights& w = *job.weights;
     const PanelsAhead panels = w.panels_of(group);
-    const int64_t bytes = w.k_padded * kPanelWidth;
+    constexpr int64_t kUnpackedTile = 1024;
+    const int64_t n_tiles = w.k_padded / Unpack::kTileInputs;
+    const int64_t bytes = n_tiles * kUnpackedTile;
     auto* unpacked = thread_scratch_of<std::byte>(ScratchUse::kBlock, static_cast<size_t>(kGroupPanels * bytes));
-    for (int64_t tile = 0; tile < w.k_padded / kInt4TileInputs; ++tile) {
+    for (int64_t tile = 0; tile < n_tiles; ++tile) {
       for (int64_t p = 0; p < panels.n_panels; ++p) {
-        unpack_int4(panels.panels[p], tile, unpacked + p * bytes + tile * 2 * kInt4TileBytes);
+        Unpack::unpack(panels.panels[p], tile, unpacked + p * bytes + tile * kUnpackedTile);
       }
     }
     const int64_t column = group * kGroupWidth;
@@ -80,8 +86,8 @@ class Int4Group {
     weights_.panel_bytes = bytes;
     weights_.data = unpacked;
     weights_.bias = w.bias + column;
-    weights_.scales = w.scales + column;
-    weights_.offsets = w.offsets + column;
+    if (w.scales != nullptr) weights_.scales = w.scales + column;
+    if (w.offsets != nullptr) weights_.offsets = w.offsets + column;
     job_.weights = &weights_;
     job_.y = job.y + column;
     if (job.residual != nullptr) job_.residual = job.residual + column;

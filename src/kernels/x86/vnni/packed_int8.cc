@@ -33,7 +33,7 @@ constexpr PanelKernel kKernel{.weight_bytes = 1,
 
 void int4_columns(const PanelJob& job, int64_t group_begin, int64_t group_end) {
   for (int64_t g = group_begin; g < group_end; ++g) {
-    const avx512::Int4Group group(job, g, group_end);
+    const avx512::Int4Group<avx512::UnpackInt8> group(job, g, group_end);
     vector_columns<Int8Product>(group.job(), 0, 1);
   }
 }

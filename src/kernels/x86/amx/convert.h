@@ -1,4 +1,4 @@
-// What makes values of int32 sums (kernels/packed_panels.h), for TileFinisher.
+// What makes values of sums (kernels/packed_panels.h), for TileFinisher; and the preparation of bf16 inputs.
 #pragma once
 
 #include <immintrin.h>
@@ -20,5 +20,15 @@ struct Dequantize {
     return _mm512_add_ps(_mm512_mul_ps(_mm512_cvtepi32_ps(_mm512_load_si512(sums)), scale), columns.bias);
   }
 };
+
+struct AddBias {
+  using Columns = __m512;
+  static Columns columns(const PanelWeights& w, int64_t c) { return _mm512_loadu_ps(w.bias + c); }
+  static __m512 value(const PanelJob&, int64_t, const std::byte* sums, Columns bias) {
+    return _mm512_add_ps(_mm512_load_ps(sums), bias);
+  }
+};
+
+void prepare_bf16(const PrepareRows& from, std::byte* to, float* scales);  // scales are not written
 
 }  // namespace fettle::amx
