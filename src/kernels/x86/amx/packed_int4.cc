@@ -34,9 +34,12 @@ struct UnpackBf16 : Int4AsBf16 {
   }
 
  private:
+  // A look-up wants just the nibble at the bottom of each index, and another unit than shifts do.
   template <int kNibble>
   static __m512 value(__m512i x, __m512 scale) {
-    return _mm512_mul_ps(_mm512_cvtepi32_ps(_mm512_srai_epi32(_mm512_slli_epi32(x, 28 - 4 * kNibble), 28)), scale);
+    const __m512 values = _mm512_setr_ps(0, 1, 2, 3, 4, 5, 6, 7, -8, -7, -6, -5, -4, -3, -2, -1);
+    const __m512i index = kNibble == 0 ? x : _mm512_srli_epi32(x, 4 * kNibble);
+    return _mm512_mul_ps(_mm512_permutexvar_ps(index, values), scale);
   }
   template <int kPair>
   static void store_pair(__m512i x, __m512 scale, std::byte* to) {
