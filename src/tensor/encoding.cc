@@ -7,17 +7,23 @@
 #include <utility>
 
 #include "base/error.h"
+#include "tensor/int4_group.h"
 
 namespace fettle {
 namespace {
 
 constexpr float kInt8Max = 127.0f;
 
-void require_finite(const float* row, int64_t n_cols, int64_t row_index) {
-  for (int64_t c = 0; c < n_cols; ++c) {
-    if (std::isfinite(row[c])) continue;
-    bad_input("weights", fmt::format("the value at row {}, column {} is {}", row_index, c,
-                                     std::isnan(row[c]) ? "not a number" : "infinite"));
+void require_finite_matrix(const Tensor& values, const Encoding& encoding) {
+  if (values.rank() != 2) {
+    failed("weights", fmt::format("{} needs a matrix, not the shape {}", encoding_name(encoding),
+                                  shape_to_string(values.shape())));
+  }
+  for (int64_t i = 0; i < values.size(); ++i) {
+    const float value = values.data<float>()[i];
+    if (std::isfinite(value)) continue;
+    bad_input("weights", fmt::format("the value at row {}, column {} is {}", i / values.dim(1), i % values.dim(1),
+                                     std::isnan(value) ? "not a number" : "infinite"));
   }
 }
 
@@ -33,9 +39,6 @@ float row_scale(const float* row, int64_t n_cols) {
 
 // values f32 [rows, cols]
 EncodedTensor encode_int8_channel(const Tensor& values) {
-  if (values.rank() != 2) {
-    failed("weights", "int8-channel needs a matrix, not the shape " + shape_to_string(values.shape()));
-  }
   const int64_t n_rows = values.dim(0);
   const int64_t n_cols = values.dim(1);
   EncodedTensor out{Encoding::int8_channel(), values.shape(), Tensor(DType::kI8, values.shape()),
@@ -44,7 +47,6 @@ EncodedTensor encode_int8_channel(const Tensor& values) {
   float* scales = out.scales.mutable_data<float>();
   for (int64_t r = 0; r < n_rows; ++r) {
     const float* row = values.data<float>() + r * n_cols;
-    require_finite(row, n_cols, r);
     scales[r] = row_scale(row, n_cols);
     for (int64_t c = 0; c < n_cols; ++c) {
       // A denormal scale is coarse, so the quotient may pass 127.
@@ -74,15 +76,20 @@ Tensor decode_int_channel(const EncodedTensor& encoded) {
 }  // namespace
 
 Encoding Encoding::dense(DType dtype) {
-  return {EncodingKind::kDense, dtype, static_cast<int>(8 * dtype_size(dtype))};
+  return {.kind = EncodingKind::kDense, .dense_dtype = dtype, .bits = static_cast<int>(8 * dtype_size(dtype))};
 }
 
 Encoding Encoding::int8_channel() {
-  return {EncodingKind::kIntChannel, DType::kF32, 8};
+  return {.kind = EncodingKind::kIntChannel, .bits = 8, .input_bits = 8};
+}
+
+Encoding Encoding::int4_group(int group_size, int input_bits) {
+  return {.kind = EncodingKind::kIntGroup, .bits = 4, .group_size = group_size, .input_bits = input_bits};
 }
 
 std::string encoding_name(const Encoding& encoding) {
   if (encoding.kind == EncodingKind::kDense) return std::string(dtype_name(encoding.dense_dtype));
+  if (encoding.kind == EncodingKind::kIntGroup) return fmt::format("int{}-group{}", encoding.bits, encoding.group_size);
   return fmt::format("int{}-channel", encoding.bits);
 }
 
@@ -100,16 +107,21 @@ int64_t EncodedTensor::size_bytes() const {
 
 Tensor EncodedTensor::decode() const {
   if (encoding.kind == EncodingKind::kDense) return data.to(DType::kF32);
+  if (encoding.kind == EncodingKind::kIntGroup) return decode_int4_group(*this);
   return decode_int_channel(*this);
 }
 
 EncodedTensor encode(const Tensor& values, const Encoding& encoding) {
   const Tensor floats = values.to(DType::kF32);
   if (encoding.kind == EncodingKind::kDense) return EncodedTensor::dense(floats.to(encoding.dense_dtype));
-  if (encoding != Encoding::int8_channel()) {
+  require_finite_matrix(floats, encoding);
+  if (encoding == Encoding::int8_channel()) return encode_int8_channel(floats);
+  const bool has_groups = encoding.group_size > 0 && encoding.group_size % kInt4PerWord == 0;
+  const bool has_inputs = encoding.input_bits == 8 || encoding.input_bits == 16;
+  if (!has_groups || !has_inputs || encoding != Encoding::int4_group(encoding.group_size, encoding.input_bits)) {
     failed("weights", fmt::format("no encoder for {}", encoding_name(encoding)));
   }
-  return encode_int8_channel(floats);
+  return encode_int4_group(floats, encoding);
 }
 
 }  // namespace fettle
