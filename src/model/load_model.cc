@@ -20,11 +20,11 @@ namespace {
 using Head = GraphOptions::Head;
 using NamedShapes = std::vector<std::pair<std::string, Shape>>;
 
-ModelConfig read_config(const HfFolder& files) {
+ModelConfig read_config(const HfFolder& files, std::vector<Int4Scheme>& int4_schemes) {
   const std::string where = (files.path / "config.json").string();
   ModelConfig config = parse_config(files.config, where);
   if (const auto quantization = config.other.find("quantization_config"); quantization != config.other.end()) {
-    if (!quantization->is_null()) check_quantization_config(*quantization, where);
+    if (!quantization->is_null()) int4_schemes = read_quantization_config(*quantization, where);
     config.other.erase("quantization_config");
   }
   return config;
@@ -32,12 +32,12 @@ ModelConfig read_config(const HfFolder& files) {
 
 class Loader {
  public:
-  Loader(Model& model, const TensorStore& store, const LoadOptions& options)
+  Loader(Model& model, const TensorStore& store, std::vector<Int4Scheme> int4_schemes, const LoadOptions& options)
       : model_(model),
         options_(options),
         where_(store.files().size() == 1 ? store.files()[0].string() : model.source.string()),
         keys_(architecture_keys(model.config.architecture)),
-        reader_(store, std::string(keys_.parameter_prefix), where_) {}
+        reader_(store, std::string(keys_.parameter_prefix), std::move(int4_schemes), where_) {}
 
   void load() {
     const bool other_labels =
@@ -159,9 +159,10 @@ Model load_model(const std::filesystem::path& folder, const LoadOptions& options
   const HfFolder files = open_hf_folder(folder);
   Model model;
   model.source = folder;
-  model.config = read_config(files);
+  std::vector<Int4Scheme> int4_schemes;
+  model.config = read_config(files, int4_schemes);
   const auto store = std::make_shared<const TensorStore>(TensorStore::open(folder));
-  Loader(model, *store, options).load();
+  Loader(model, *store, std::move(int4_schemes), options).load();
   model.mapped_weights = store;
   if (files.tokenizer_json || files.vocab_txt) model.tokenizer = Tokenizer::load(folder);
   if (model.tokenizer != nullptr && model.tokenizer->vocab_size() > model.config.vocab_size) {

@@ -48,9 +48,9 @@ struct Model {
 };
 
 // A Hugging Face folder. Parameters stay mapped from the file until they are packed or changed. Every tensor that the
-// graph needs must be there with the shape that the config says; others are ignored with a log line. int8 models are
-// those that save_model wrote. Also accepts checkpoints without the head ("bert." prefix absent or the classifier
-// missing): then the head is initialized from `seed` when `allow_new_head`, else kBadInput.
+// graph needs must be there with the shape that the config says; others are ignored with a log line. Quantized
+// models are those that save_model writes. Also accepts checkpoints without the head ("bert." prefix absent or the
+// classifier missing): then the head is initialized from `seed` when `allow_new_head`, else kBadInput.
 struct LoadOptions {
   bool allow_new_head = false;
   std::vector<std::string> labels;  // for a new head
@@ -59,8 +59,9 @@ struct LoadOptions {
 Model load_model(const std::filesystem::path& folder, const LoadOptions& options = {});
 
 // Writes config.json, model.safetensors, tokenizer files and fettle.json; atomically, refusing an existing target
-// unless `replace`. int8 parameters are written as I8 `X.weight` with F32 `X.weight_scale` [out, 1] and a
-// compressed-tensors `quantization_config`. `more_files` (texts by name) appear in the folder at the same moment.
+// unless `replace`. int8 parameters are written as I8 `X.weight` with F32 `X.weight_scale` [out, 1], 4-bit ones
+// as I32 `X.weight_packed` with `X.weight_scale` [out, groups] and I64 `X.weight_shape`, both with a compressed-tensors
+// `quantization_config`. `more_files` (texts by name) appear in the folder at the same moment.
 // Returns the size of the folder's model.safetensors in bytes. Error kInterrupted, with nothing written, when Ctrl-C
 // came before the end.
 int64_t save_model(const Model& model, const std::filesystem::path& folder, bool replace,

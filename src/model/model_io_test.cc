@@ -1,9 +1,11 @@
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <cmath>
 #include <cstring>
 #include <functional>
+#include <optional>
 
 #include "base/error.h"
 #include "base/file.h"
@@ -31,8 +33,9 @@ void expect_equal(const EncodedTensor& a, const EncodedTensor& b, const std::str
   EXPECT_EQ(a.shape, b.shape) << name;
   ASSERT_EQ(a.data.size_bytes(), b.data.size_bytes()) << name;
   EXPECT_EQ(0, std::memcmp(a.data.raw(), b.data.raw(), static_cast<size_t>(a.data.size_bytes()))) << name;
-  ASSERT_EQ(a.scales.size(), b.scales.size()) << name;
-  for (int64_t i = 0; i < a.scales.size(); ++i) EXPECT_EQ(a.scales.data<float>()[i], b.scales.data<float>()[i]) << name;
+  ASSERT_EQ(a.scales.shape(), b.scales.shape()) << name;
+  ASSERT_EQ(a.scales.dtype(), b.scales.dtype()) << name;
+  EXPECT_EQ(0, std::memcmp(a.scales.raw(), b.scales.raw(), static_cast<size_t>(a.scales.size_bytes()))) << name;
 }
 
 void expect_equal(const Model& a, const Model& b) {
@@ -139,6 +142,132 @@ TEST(ModelIo, Int8ModelsKeepTheirEncodingAndSaySo) {
   const SafetensorsFile file = SafetensorsFile::open(scratch / "m" / "model.safetensors");
   EXPECT_EQ(file.tensor(linear).dtype(), DType::kI8);
   EXPECT_EQ(file.tensor(linear + "_scale").shape(), (Shape{256, 1}));
+}
+
+// Linears of 4 bits but for some, tables and classifier as asked.
+Model int4_model(int group_size, int input_bits) {
+  Model model = make_model(small_config(Architecture::kBert, {"a", "b", "c"}), nullptr, 5);
+  for (const std::string& name : model.parameters.names()) {
+    if (!name.ends_with("dense.weight") || name.find("encoder") == std::string::npos) continue;
+    model.parameters.set(name,
+                         encode(model.parameters.get(name).decode(), Encoding::int4_group(group_size, input_bits)));
+  }
+  return model;
+}
+
+constexpr const char* kInt4Linear = "bert.encoder.layer.0.intermediate.dense.weight";
+
+TEST(ModelIo, FourBitModelsKeepTheirEncodingAndSaySo) {
+  const ScratchFolder scratch;
+  for (const int input_bits : {8, 16}) {
+    // The last group of a row is shorter with 48 columns a group.
+    for (const int group_size : {32, 48}) {
+      const auto folder = scratch / fmt::format("m{}-{}", input_bits, group_size);
+      const Model model = int4_model(group_size, input_bits);
+      save_model(model, folder, false);
+      const Model loaded = load_model(folder);
+      expect_equal(loaded, model);
+      EXPECT_FALSE(loaded.parameters.get(kInt4Linear).data.writable()) << "not mapped";
+
+      const Json quantization = read_json(folder / "config.json")["quantization_config"];
+      EXPECT_EQ(quantization["format"], "pack-quantized");
+      const Json& group = quantization["config_groups"]["group_0"];
+      EXPECT_EQ(quantization["config_groups"].size(), 1u);
+      EXPECT_EQ(group["targets"], Json::array({"Linear"}));
+      EXPECT_EQ(group["weights"]["num_bits"], 4);
+      EXPECT_EQ(group["weights"]["group_size"], group_size);
+      EXPECT_EQ(group["weights"]["strategy"], "group");
+      EXPECT_EQ(group["weights"]["symmetric"], true);
+      EXPECT_EQ(group["input_activations"].is_null(), input_bits == 16);
+      EXPECT_FALSE(group.contains("format"));
+      const std::vector<std::string> ignored = quantization["ignore"];
+      EXPECT_THAT(ignored, testing::Contains("bert.encoder.layer.0.attention.self.query"));
+
+      const SafetensorsFile file = SafetensorsFile::open(folder / "model.safetensors");
+      const std::string name = kInt4Linear;
+      EXPECT_FALSE(file.contains(name));
+      EXPECT_EQ(file.tensor(name + "_packed").dtype(), DType::kI32);
+      EXPECT_EQ(file.tensor(name + "_packed").shape(), (Shape{256, 8}));
+      EXPECT_EQ(file.tensor(name + "_scale").shape(), (Shape{256, 2}));
+      EXPECT_EQ(file.tensor(name + "_shape").data<int64_t>()[0], 256);
+      EXPECT_EQ(file.tensor(name + "_shape").data<int64_t>()[1], 64);
+    }
+  }
+}
+
+TEST(ModelIo, EncodingsMayDifferFromModuleToModule) {
+  const ScratchFolder scratch;
+  Model model = int4_model(32, 8);
+  const auto change = [&](const std::string& name, const Encoding& encoding) {
+    model.parameters.set(name, encode(model.parameters.get(name).decode(), encoding));
+  };
+  change("bert.encoder.layer.1.output.dense.weight", Encoding::int4_group(16, 16));
+  change("bert.embeddings.word_embeddings.weight", Encoding::int8_channel());
+  change("bert.pooler.dense.weight", Encoding::int8_channel());
+  save_model(model, scratch / "m", false);
+  expect_equal(load_model(scratch / "m"), model);
+
+  const Json quantization = read_json(scratch / "m" / "config.json")["quantization_config"];
+  EXPECT_EQ(quantization["format"], "mixed-precision");
+  std::vector<std::string> described;
+  for (const auto& [name, group] : quantization["config_groups"].items()) {
+    described.push_back(group["targets"][0].get<std::string>() + " " + group["format"].get<std::string>());
+  }
+  EXPECT_EQ(described,
+            (std::vector<std::string>{"Linear pack-quantized", "bert.encoder.layer.1.output.dense pack-quantized",
+                                      "bert.pooler.dense int-quantized", "Embedding int-quantized"}));
+}
+
+TEST(ModelIo, MalformedFourBitFoldersAreNamed) {
+  const ScratchFolder scratch;
+  const auto folder = scratch / "m";
+  const Model model = int4_model(32, 8);
+  const std::string name = kInt4Linear;
+  const auto with_tensor = [&](const std::string& suffix, const std::optional<Tensor>& value) {
+    save_model(model, folder, true);
+    change_weights(folder, [&](std::vector<NamedTensor>& tensors) {
+      std::erase_if(tensors, [&](const NamedTensor& tensor) { return tensor.name == name + suffix; });
+      if (value) tensors.push_back({name + suffix, *value});
+    });
+    return error_of(folder);
+  };
+  const auto with_group = [&](const std::function<void(Json&)>& change) {
+    save_model(model, folder, true);
+    change_config(folder, [&](Json& json) { change(json["quantization_config"]["config_groups"]["group_0"]); });
+    return error_of(folder);
+  };
+  using testing::AllOf;
+  EXPECT_THAT(with_tensor("_packed", std::nullopt), HasSubstr("has no tensor '" + name + "'"));
+  EXPECT_THAT(with_tensor("_packed", Tensor(DType::kI32, {256, 9})),
+              AllOf(HasSubstr("[256, 9]"), HasSubstr("[256, 8]")));
+  EXPECT_THAT(with_tensor("_packed", Tensor(DType::kF32, {256, 8})), HasSubstr("f32"));
+  EXPECT_THAT(with_tensor("_scale", std::nullopt), HasSubstr(name + "_scale"));
+  EXPECT_THAT(with_tensor("_scale", Tensor(DType::kF32, {256, 1})), HasSubstr("[256, 2], one for each 32 columns"));
+  EXPECT_THAT(with_tensor("_scale", Tensor(DType::kI32, {256, 2})), HasSubstr("i32"));
+  EXPECT_THAT(with_tensor("_scale", Tensor(DType::kF32, {})), HasSubstr(name + "_scale"));
+  EXPECT_THAT(with_tensor("_shape", std::nullopt), HasSubstr(name + "_shape"));
+  EXPECT_THAT(with_tensor("_shape", Tensor(DType::kI64, {2})), HasSubstr("[0, 0], the config needs [256, 64]"));
+  EXPECT_THAT(with_tensor("_shape", Tensor(DType::kI64, {})), HasSubstr("two i64 numbers"));
+  EXPECT_THAT(with_tensor("_zero_point", Tensor(DType::kI32, {32, 2})), HasSubstr("only symmetric"));
+  EXPECT_THAT(with_tensor("_g_idx", Tensor(DType::kI32, {64})), HasSubstr("own order"));
+
+  EXPECT_THAT(with_group([](Json& group) { group["weights"]["group_size"] = 12; }), HasSubstr("multiples of 8"));
+  EXPECT_THAT(with_group([](Json& group) { group["weights"]["group_size"] = 0; }), HasSubstr("group_size"));
+  EXPECT_THAT(with_group([](Json& group) { group["weights"].erase("group_size"); }), HasSubstr("group_size"));
+  EXPECT_THAT(with_group([](Json& group) { group["weights"]["symmetric"] = false; }), HasSubstr("not supported"));
+  EXPECT_THAT(with_group([](Json& group) { group["weights"]["num_bits"] = 3; }), HasSubstr("3-bit"));
+  EXPECT_THAT(with_group([](Json& group) { group["input_activations"]["dynamic"] = false; }),
+              HasSubstr("input_activations"));
+  EXPECT_THAT(with_group([](Json& group) { group["targets"] = 3; }), HasSubstr("targets"));
+  EXPECT_THAT(with_group([](Json& group) {
+                group["weights"] = {{"num_bits", 8}, {"strategy", "channel"}};
+              }),
+              AllOf(HasSubstr("_packed"), HasSubstr("no 4-bit group")));
+  // A scheme for some module alone is for all when it is the only one.
+  EXPECT_EQ(with_group([](Json& group) { group["targets"] = Json::array({"re:.*dense$"}); }), "loaded");
+  save_model(model, folder, true);
+  change_config(folder, [](Json& json) { json.erase("quantization_config"); });
+  EXPECT_THAT(error_of(folder), HasSubstr("no 4-bit group"));
 }
 
 TEST(ModelIo, HalfPrecisionStaysHalf) {

@@ -2,11 +2,14 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <array>
+#include <span>
 #include <utility>
 #include <vector>
 
 #include "base/error.h"
+#include "tensor/int4_group.h"
 
 namespace fettle {
 namespace {
@@ -20,6 +23,8 @@ constexpr std::array<std::pair<std::string_view, std::string_view>, 5> kOtherSuf
     {"layer_norm.weight", "layer_norm.gamma"},
 }};
 
+constexpr std::string_view kPackedSuffix = "_packed";
+
 // Buffers, copies of tied weights, and heads of pre-training that no graph here has.
 constexpr std::array<std::string_view, 7> kExpectedLeftovers = {
     "position_ids",           "predictions.decoder.weight", "predictions.decoder.bias",
@@ -28,8 +33,9 @@ constexpr std::array<std::string_view, 7> kExpectedLeftovers = {
 
 }  // namespace
 
-ParameterReader::ParameterReader(const TensorStore& store, std::string prefix, std::string where)
-    : store_(store), prefix_(std::move(prefix)), where_(std::move(where)) {}
+ParameterReader::ParameterReader(const TensorStore& store, std::string prefix, std::vector<Int4Scheme> int4_schemes,
+                                 std::string where)
+    : store_(store), prefix_(std::move(prefix)), int4_schemes_(std::move(int4_schemes)), where_(std::move(where)) {}
 
 std::string ParameterReader::find(const std::string& name) const {
   std::vector<std::string> candidates = {name};
@@ -46,7 +52,11 @@ std::string ParameterReader::find(const std::string& name) const {
 
 std::optional<EncodedTensor> ParameterReader::read(const std::string& name, const Shape& shape) {
   const std::string found = find(name);
-  if (found.empty()) return std::nullopt;
+  if (found.empty()) {
+    const std::string found_packed = find(name + std::string(kPackedSuffix));
+    if (found_packed.empty()) return std::nullopt;
+    return packed(found_packed.substr(0, found_packed.size() - kPackedSuffix.size()), shape);
+  }
   used_.insert(found);
   return encoded(found, shape);
 }
@@ -85,6 +95,54 @@ EncodedTensor ParameterReader::encoded(const std::string& name, const Shape& sha
       break;
   }
   bad_input(where_, fmt::format("tensor '{}' of element type {} is no parameter", name, dtype_name(tensor.dtype())));
+}
+
+const Tensor& ParameterReader::part(const std::string& name, const std::string& suffix) {
+  const Tensor* tensor = store_.find(name + suffix);
+  if (tensor == nullptr) {
+    bad_input(where_, fmt::format("tensor '{}{}' is there but no '{}{}'", name, kPackedSuffix, name, suffix));
+  }
+  used_.insert(name + suffix);
+  return *tensor;
+}
+
+Encoding ParameterReader::packed_encoding(const std::string& name) const {
+  if (const Int4Scheme* scheme = find_int4_scheme(int4_schemes_, name)) return scheme->encoding;
+  bad_input(where_, fmt::format("tensor '{}{}': the \"quantization_config\" of config.json has no 4-bit group for it",
+                                name, kPackedSuffix));
+}
+
+// `name` is that of the plain weight.
+EncodedTensor ParameterReader::packed(const std::string& name, const Shape& shape) {
+  const auto require = [&](const std::string& suffix, const Tensor& tensor, bool is_right, const std::string& wanted) {
+    if (is_right) return;
+    bad_input(where_, fmt::format("tensor '{}{}' is {} {}, not {}", name, suffix, dtype_name(tensor.dtype()),
+                                  shape_to_string(tensor.shape()), wanted));
+  };
+  const Tensor& values = part(name, std::string(kPackedSuffix));
+  if (shape.size() != 2) bad_input(where_, fmt::format("tensor '{}' cannot have 4 bits: it is no matrix", name));
+  for (const char* other : {"_zero_point", "_g_idx"}) {
+    if (store_.find(name + other) == nullptr) continue;
+    bad_input(where_,
+              fmt::format("tensor '{}{}': only symmetric weights in their own order are supported", name, other));
+  }
+  const Encoding encoding = packed_encoding(name);
+  const Shape words = {shape[0], (shape[1] + kInt4PerWord - 1) / kInt4PerWord};
+  require("_packed", values, values.dtype() == DType::kI32 && values.shape() == words,
+          fmt::format("i32 {} for a matrix {}", shape_to_string(words), shape_to_string(shape)));
+
+  const Tensor& scale = part(name, "_scale");
+  const Shape groups = {shape[0], (shape[1] + encoding.group_size - 1) / encoding.group_size};
+  require("_scale", scale, dtype_is_float(scale.dtype()) && scale.shape() == groups,
+          fmt::format("numbers {}, one for each {} columns", shape_to_string(groups), encoding.group_size));
+
+  const Tensor& sizes = part(name, "_shape");
+  require("_shape", sizes, sizes.dtype() == DType::kI64 && sizes.shape() == Shape{2}, "two i64 numbers");
+  if (!std::ranges::equal(shape, std::span(sizes.data<int64_t>(), 2))) {
+    bad_input(where_, fmt::format("tensor '{}' has the shape [{}, {}], the config needs {}", name,
+                                  sizes.data<int64_t>()[0], sizes.data<int64_t>()[1], shape_to_string(shape)));
+  }
+  return {encoding, shape, values, scale.dtype() == DType::kF64 ? scale.to(DType::kF32) : scale};
 }
 
 std::vector<std::string> ParameterReader::unused() const {

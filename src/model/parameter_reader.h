@@ -6,8 +6,10 @@
 #include <set>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "format/tensor_store.h"
+#include "model/quantization_config.h"
 #include "tensor/encoding.h"
 
 namespace fettle {
@@ -15,10 +17,11 @@ namespace fettle {
 class ParameterReader {
  public:
   // `prefix` is the encoder's ("bert."), which checkpoints of bare encoders leave out.
-  ParameterReader(const TensorStore& store, std::string prefix, std::string where);
+  ParameterReader(const TensorStore& store, std::string prefix, std::vector<Int4Scheme> int4_schemes,
+                  std::string where);
 
   // Stays mapped. nullopt when the file has no such parameter. kBadInput naming file and tensor for another shape or an
-  // element type that no parameter has, and for int8 without its scales.
+  // element type that no parameter has, for integers without their scales, and for 4-bit ones that no scheme is for.
   std::optional<EncodedTensor> read(const std::string& name, const Shape& shape);
   // Tensors of the file that read() gave nothing of, copies of tied weights and buffers left out.
   std::vector<std::string> unused() const;
@@ -28,9 +31,14 @@ class ParameterReader {
   std::string find(const std::string& name) const;
   EncodedTensor encoded(const std::string& name, const Shape& shape);
   Tensor scales(const std::string& name, int64_t n_rows);
+  EncodedTensor packed(const std::string& name, const Shape& shape);
+  Encoding packed_encoding(const std::string& name) const;
+  // The tensor of that name, which must be there.
+  const Tensor& part(const std::string& name, const std::string& suffix);
 
   const TensorStore& store_;
   std::string prefix_;
+  std::vector<Int4Scheme> int4_schemes_;
   std::string where_;
   std::set<std::string> used_;
 };

@@ -2,49 +2,126 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <string>
 
 #include "base/error.h"
+#include "tensor/int4_group.h"
 
 namespace fettle {
 namespace {
 
 constexpr std::string_view kWeightSuffix = ".weight";
+constexpr int64_t kMaxGroupSize = 1 << 20;
 
-void check_group(const Json& group, std::string_view where) {
+// Scheme names and meanings: QuantizationArgs and CompressionFormat of compressed-tensors.
+constexpr const char* kInt8Format = "int-quantized";
+constexpr const char* kInt4Format = "pack-quantized";
+constexpr const char* kMixedFormat = "mixed-precision";  // each group has its own "format"
+
+// 16 when inputs stay floats, 8 when they are quantized as fettle does.
+int input_bits_of(const Json& group, const std::string& where) {
+  const auto inputs = group.find("input_activations");
+  if (inputs == group.end() || inputs->is_null()) return 16;
+  const std::string at = where + ".input_activations";
+  if (!inputs->is_object()) bad_input(at, "is not an object");
+  const bool is_dynamic_int8 =
+      json_int(*inputs, "num_bits", 1, 64, at) == 8 && json_string_or(*inputs, "type", "int", at) == "int" &&
+      json_string_or(*inputs, "strategy", "tensor", at) == "token" && json_bool_or(*inputs, "symmetric", true, at) &&
+      json_bool_or(*inputs, "dynamic", false, at);
+  if (!is_dynamic_int8)
+    bad_input(at, "are not supported", "supported: 8-bit int, symmetric, dynamic, a scale per token");
+  return 8;
+}
+
+// Encoding of a group's weights.
+Encoding read_group(const Json& group, const std::string& where) {
   if (!group.is_object() || !group.contains("weights") || !group["weights"].is_object()) {
-    bad_input(std::string(where), "has no \"weights\"");
+    bad_input(where, "has no \"weights\"");
   }
   const Json& weights = group["weights"];
   const int64_t bits = json_int(weights, "num_bits", 1, 64, where);
   const std::string type = json_string_or(weights, "type", "int", where);
   const std::string strategy = json_string_or(weights, "strategy", "tensor", where);
-  if (bits != 8 || type != "int" || strategy != "channel" || !json_bool_or(weights, "symmetric", true, where)) {
-    bad_input(std::string(where),
-              fmt::format("{}-bit {} weights with a scale per {} are not supported", bits, type, strategy),
-              "supported: 8-bit int, symmetric, a scale per channel");
+  const bool is_plain = type == "int" && json_bool_or(weights, "symmetric", true, where);
+  if (is_plain && bits == 8 && strategy == "channel") return Encoding::int8_channel();
+  if (is_plain && bits == 4 && strategy == "group") {
+    const int64_t size = json_int(weights, "group_size", 1, kMaxGroupSize, where);
+    if (size % kInt4PerWord != 0) {
+      bad_input(where, fmt::format("\"group_size\" {} is not supported", size), "supported: multiples of 8");
+    }
+    return Encoding::int4_group(static_cast<int>(size), input_bits_of(group, where));
   }
+  bad_input(where, fmt::format("{}-bit {} weights with a scale per {} are not supported", bits, type, strategy),
+            "supported: 8-bit int with a scale per channel, 4-bit int with a scale per group, both symmetric");
+}
+
+std::vector<std::string> read_targets(const Json& group, const std::string& where) {
+  const auto targets = group.find("targets");
+  std::vector<std::string> names;
+  if (targets == group.end() || !targets->is_array()) bad_input(where, "has no \"targets\"");
+  for (const Json& target : *targets) {
+    if (!target.is_string()) bad_input(where, "\"targets\" has something that is no name");
+    names.push_back(target.get<std::string>());
+  }
+  return names;
 }
 
 bool is_embedding(std::string_view name) {
   return name.find("embeddings.") != std::string_view::npos;
 }
 
-bool is_int8(const EncodedTensor& value) {
-  return value.encoding.kind == EncodingKind::kIntChannel;
+bool is_integer(const EncodedTensor& value) {
+  return value.encoding.kind != EncodingKind::kDense;
 }
 
-Json weights_scheme() {
-  return {{"num_bits", 8}, {"type", "int"}, {"symmetric", true}, {"strategy", "channel"}, {"dynamic", false}};
+std::string module_of(std::string_view weight) {
+  if (weight.ends_with(kWeightSuffix)) weight.remove_suffix(kWeightSuffix.size());
+  return std::string(weight);
+}
+
+// Modules of one class with one encoding.
+struct Members {
+  Encoding encoding;
+  std::vector<std::string> modules;
+};
+
+// Most modules first.
+std::vector<Members> members_of_class(const ParameterStore& parameters, bool embeddings) {
+  std::vector<Members> all;
+  for (const std::string& name : parameters.names()) {
+    const EncodedTensor& value = parameters.get(name);
+    if (!is_integer(value) || is_embedding(name) != embeddings) continue;
+    auto found = std::ranges::find(all, value.encoding, &Members::encoding);
+    if (found == all.end()) found = all.insert(found, {value.encoding, {}});
+    found->modules.push_back(module_of(name));
+  }
+  std::ranges::stable_sort(all, std::ranges::greater(), [](const Members& members) { return members.modules.size(); });
+  return all;
+}
+
+Json weights_scheme(const Encoding& encoding) {
+  const bool grouped = encoding.kind == EncodingKind::kIntGroup;
+  Json scheme = {{"num_bits", encoding.bits},
+                 {"type", "int"},
+                 {"symmetric", true},
+                 {"strategy", grouped ? "group" : "channel"},
+                 {"dynamic", false}};
+  if (grouped) scheme["group_size"] = encoding.group_size;
+  return scheme;
 }
 
 Json activations_scheme() {
   return {{"num_bits", 8}, {"type", "int"}, {"symmetric", true}, {"strategy", "token"}, {"dynamic", true}};
 }
 
+const char* format_of(const Encoding& encoding) {
+  return encoding.kind == EncodingKind::kIntGroup ? kInt4Format : kInt8Format;
+}
+
 }  // namespace
 
-void check_quantization_config(const Json& quantization, std::string_view where) {
+std::vector<Int4Scheme> read_quantization_config(const Json& quantization, std::string_view where) {
   const std::string at = fmt::format("{}: quantization_config", where);
   if (!quantization.is_object()) bad_input(at, "is not an object");
   const std::string method = json_string(quantization, "quant_method", at);
@@ -52,44 +129,63 @@ void check_quantization_config(const Json& quantization, std::string_view where)
     bad_input(at, fmt::format("\"quant_method\" \"{}\" is not supported", method), "supported: compressed-tensors");
   }
   const std::string format = json_string(quantization, "format", at);
-  if (format != "int-quantized") {
-    bad_input(at, fmt::format("\"format\" \"{}\" is not supported", format), "supported: int-quantized");
+  if (format != kInt8Format && format != kInt4Format && format != kMixedFormat) {
+    bad_input(at, fmt::format("\"format\" \"{}\" is not supported", format),
+              fmt::format("supported: {}, {}, {}", kInt8Format, kInt4Format, kMixedFormat));
   }
   const auto groups = quantization.find("config_groups");
   if (groups == quantization.end() || !groups->is_object()) bad_input(at, "has no \"config_groups\"");
-  for (const auto& [name, group] : groups->items()) check_group(group, at + "." + name);
+  std::vector<Int4Scheme> schemes;
+  for (const auto& [name, group] : groups->items()) {
+    const std::string group_at = at + "." + name;
+    const Encoding encoding = read_group(group, group_at);
+    if (encoding.kind == EncodingKind::kIntGroup) schemes.push_back({read_targets(group, group_at), encoding});
+  }
+  return schemes;
+}
+
+const Int4Scheme* find_int4_scheme(const std::vector<Int4Scheme>& schemes, std::string_view weight) {
+  for (const std::string& target : {module_of(weight), std::string("Linear")}) {
+    for (const Int4Scheme& scheme : schemes) {
+      if (std::ranges::find(scheme.targets, target) != scheme.targets.end()) return &scheme;
+    }
+  }
+  return schemes.size() == 1 ? schemes.data() : nullptr;
 }
 
 Json make_quantization_config(const ParameterStore& parameters) {
-  bool has_linear = false;
-  bool has_embedding = false;
-  for (const std::string& name : parameters.names()) {
-    if (is_int8(parameters.get(name))) (is_embedding(name) ? has_embedding : has_linear) = true;
-  }
-  if (!has_linear && !has_embedding) return nullptr;
-
   Json groups = Json::object();
-  if (has_linear) {
-    groups["group_0"] = {{"targets", Json::array({"Linear"})},
-                         {"weights", weights_scheme()},
-                         {"input_activations", activations_scheme()},
-                         {"output_activations", nullptr}};
+  std::vector<std::string> formats;
+  bool is_class_quantized[2] = {};
+  for (const bool embeddings : {false, true}) {
+    for (const Members& members : members_of_class(parameters, embeddings)) {
+      // The most frequent encoding stands for the class, others by the names of their modules.
+      const Json targets =
+          is_class_quantized[embeddings] ? Json(members.modules) : Json::array({embeddings ? "Embedding" : "Linear"});
+      is_class_quantized[embeddings] = true;
+      const bool int_inputs = !embeddings && members.encoding.input_bits == 8;
+      groups[fmt::format("group_{}", groups.size())] = {
+          {"targets", targets},
+          {"weights", weights_scheme(members.encoding)},
+          {"input_activations", int_inputs ? activations_scheme() : Json()},
+          {"output_activations", nullptr}};
+      formats.emplace_back(format_of(members.encoding));
+    }
   }
-  if (has_embedding) {
-    groups[has_linear ? "group_1" : "group_0"] = {{"targets", Json::array({"Embedding"})},
-                                                  {"weights", weights_scheme()},
-                                                  {"input_activations", nullptr},
-                                                  {"output_activations", nullptr}};
-  }
+  if (groups.empty()) return nullptr;
+
+  const bool is_mixed = std::ranges::count(formats, formats[0]) != static_cast<std::ptrdiff_t>(formats.size());
+  for (size_t i = 0; is_mixed && i < formats.size(); ++i) groups[fmt::format("group_{}", i)]["format"] = formats[i];
+
   Json ignore = Json::array();
   for (const std::string& name : parameters.names()) {
     const EncodedTensor& value = parameters.get(name);
-    const bool is_targeted = is_embedding(name) ? has_embedding : has_linear;
-    if (value.shape.size() != 2 || is_int8(value) || !is_targeted || !name.ends_with(kWeightSuffix)) continue;
-    ignore.push_back(name.substr(0, name.size() - kWeightSuffix.size()));
+    const bool is_targeted = is_class_quantized[is_embedding(name)];
+    if (value.shape.size() != 2 || is_integer(value) || !is_targeted || !name.ends_with(kWeightSuffix)) continue;
+    ignore.push_back(module_of(name));
   }
   return {{"quant_method", "compressed-tensors"},
-          {"format", "int-quantized"},
+          {"format", is_mixed ? kMixedFormat : formats[0]},
           {"quantization_status", "compressed"},
           {"config_groups", std::move(groups)},
           {"ignore", std::move(ignore)}};

@@ -1,5 +1,7 @@
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "base/cancel.h"
 #include "base/error.h"
 #include "base/file.h"
@@ -14,10 +16,23 @@ namespace {
 
 constexpr const char* kWeightsFile = "model.safetensors";
 
+// As compressed-tensors' pack-quantized form names them.
+void add_packed(const std::string& name, const EncodedTensor& value, std::vector<NamedTensor>& tensors) {
+  Tensor shape(DType::kI64, {2});
+  std::ranges::copy(value.shape, shape.mutable_data<int64_t>());
+  tensors.push_back({name + "_packed", value.data});
+  tensors.push_back({name + "_scale", value.scales});
+  tensors.push_back({name + "_shape", shape});
+}
+
 std::vector<NamedTensor> named_tensors(const ParameterStore& parameters) {
   std::vector<NamedTensor> tensors;
   for (const std::string& name : parameters.names()) {
     const EncodedTensor& value = parameters.get(name);
+    if (value.encoding.kind == EncodingKind::kIntGroup) {
+      add_packed(name, value, tensors);
+      continue;
+    }
     tensors.push_back({name, value.data});
     if (value.encoding.kind == EncodingKind::kIntChannel) {
       tensors.push_back({name + "_scale", value.scales.reshaped({value.shape[0], 1})});

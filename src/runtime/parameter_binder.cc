@@ -50,6 +50,12 @@ void check_values(std::string_view name, const EncodedTensor& value) {
     bad_input(std::string(name),
               fmt::format("{} {} is not a finite number", tensor == &value.data ? "value" : "scale", at));
   }
+  if (value.encoding.kind == EncodingKind::kIntGroup) {
+    const Tensor scales = value.scales.to(DType::kF32);
+    const auto negative = std::ranges::find_if(scales.floats(), [](float scale) { return scale < 0; });
+    if (negative == scales.floats().end()) return;
+    bad_input(std::string(name), fmt::format("scale {} is negative", negative - scales.floats().begin()));
+  }
   if (value.encoding.kind != EncodingKind::kIntChannel) return;
   const int8_t* q = value.data.data<int8_t>();
   const int8_t* lowest = std::find(q, q + value.data.size(), int8_t{-128});

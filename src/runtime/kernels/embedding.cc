@@ -44,6 +44,7 @@ class EmbeddingTable {
       return;
     }
     stored_ = binding.parameters.stored(binding.node.inputs[input]);
+    if (stored_.encoding.kind == EncodingKind::kIntGroup) stored_ = EncodedTensor::dense(stored_.decode());
     if (stored_.encoding.kind == EncodingKind::kDense && stored_.data.dtype() == DType::kF64) {
       stored_.data = stored_.decode();
     }

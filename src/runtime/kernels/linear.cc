@@ -145,6 +145,7 @@ std::unique_ptr<NodeKernel> pack_qkv(const NodeBinding& binding) {
   std::vector<Tensor> scales;
   std::vector<Tensor> biases;
   bool alike = true;
+  int64_t n_rows = 0;
   for (size_t i = 0; i < n_qkv_parts(binding); ++i) {
     weights.push_back(stored(binding, 1 + 2 * i));
     const EncodedTensor& weight = weights.back();
@@ -152,13 +153,14 @@ std::unique_ptr<NodeKernel> pack_qkv(const NodeBinding& binding) {
     values.push_back(weight.data);
     if (weight.scales.defined()) scales.push_back(weight.scales);
     biases.push_back(bias.defined() ? bias : Tensor(DType::kF32, {weight.shape[0]}));
-    alike = alike && weight.encoding == weights[0].encoding;
+    alike = alike && weight.encoding == weights[0].encoding && weight.scales.dtype() == weights[0].scales.dtype();
+    n_rows += weight.shape[0];
   }
   const ValueId x = binding.input(0);
   const ValueId y = binding.output(0);
   if (alike) {
-    EncodedTensor all{.encoding = weights[0].encoding, .shape = {}, .data = stacked(values), .scales = {}};
-    all.shape = all.data.shape();
+    EncodedTensor all{
+        .encoding = weights[0].encoding, .shape = {n_rows, weights[0].shape[1]}, .data = stacked(values), .scales = {}};
     if (!scales.empty()) all.scales = stacked(scales);
     return std::make_unique<PackedLinearNode>(x, y, pack_weights(all, stacked(biases), binding.options),
                                               Activation::kNone);

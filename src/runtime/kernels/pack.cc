@@ -1,6 +1,23 @@
 #include "runtime/kernels/pack.h"
 
+#include "tensor/int4_group.h"
+
 namespace fettle {
+namespace {
+
+std::unique_ptr<PackedLinear> pack_int4(const EncodedTensor& weight, const float* bias, const KernelTable& table) {
+  const Tensor values = int4_halves(weight);
+  const Tensor scales = weight.scales.to(DType::kF32);
+  const Int4Weights weights{.out_features = weight.shape[0],
+                            .in_features = weight.shape[1],
+                            .group_size = weight.encoding.group_size,
+                            .values = values.data<uint8_t>(),
+                            .scales = scales.data<float>(),
+                            .bias = bias};
+  return weight.encoding.input_bits == 8 ? table.pack_int4(weights) : table.pack_int4_bf16(weights);
+}
+
+}  // namespace
 
 std::unique_ptr<PackedLinear> pack_weights(const EncodedTensor& weight, const Tensor& bias,
                                            const ExecutorOptions& options) {
@@ -8,6 +25,7 @@ std::unique_ptr<PackedLinear> pack_weights(const EncodedTensor& weight, const Te
   weights.out_features = weight.shape[0];
   weights.in_features = weight.shape[1];
   weights.bias = bias.defined() ? bias.data<float>() : nullptr;
+  if (weight.encoding.kind == EncodingKind::kIntGroup) return pack_int4(weight, weights.bias, *options.table);
   if (weight.encoding.kind == EncodingKind::kIntChannel) {
     weights.weight = weight.data.raw();
     weights.scales = weight.scales.data<float>();
