@@ -45,6 +45,27 @@ TEST_F(CliTest, TrainQuantizePredictAndInspect) {
   const Outcome small = run("predict " + path("int8") + " 'put on a song' --json --quiet");
   EXPECT_EQ(parse_json(small.out, "stdout")["results"][0]["label"], "music");
 
+  for (const std::string method : {"dynamic --bits 4", "rtn --bits 4 --group 64"}) {
+    const std::string out = path("int4 " + method.substr(0, 3));
+    const Outcome made = run("quantize " + path("model") + " --embeddings --method " + method + " --out '" + out +
+                             "' --json --quiet");
+    ASSERT_EQ(made.code, 0) << made.err;
+    const Json report = made.json();
+    EXPECT_LT(report["bits_per_weight"].get<double>(), 8.0);
+    size_t n_int4 = 0;
+    for (const Json& layer : report["layers"]) {
+      if (!layer["encoding"].get<std::string>().starts_with("int4-group")) continue;
+      EXPECT_GT(layer["cosine"].get<double>(), 0.98) << layer["name"];
+      ++n_int4;
+    }
+    EXPECT_GT(n_int4, 0u);
+    for (const std::string path_option : {"", " --isa reference"}) {
+      const Outcome answer = run("predict '" + out + "' 'put on a song' --json --quiet" + path_option);
+      ASSERT_EQ(answer.code, 0) << answer.err;
+      EXPECT_EQ(answer.json()["results"][0]["label"], "music") << method;
+    }
+  }
+
   const Outcome before = run("inspect " + path("model") + " --json");
   const Outcome after = run("inspect " + path("int8") + " --json --tensors");
   ASSERT_EQ(before.code, 0) << before.err;

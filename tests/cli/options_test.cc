@@ -68,6 +68,12 @@ TEST_F(Options, UsageErrors) {
   expect_error(run(train + " --objective mlm --eval " + path("train.jsonl")), 2, "--eval");
   expect_error(run(train + " --fit-threshold"), 2, "--fit-threshold");
   expect_error(run(train + " --tokenizer " FETTLE_ENCODER), 2, "--tokenizer");
+  const std::string quantize = "quantize " FETTLE_ENCODER " --out " + path("q");
+  expect_error(run(quantize + " --bits 5"), 2, "--bits");
+  expect_error(run(quantize + " --method bf16 --bits 4"), 2, "--bits");
+  expect_error(run(quantize + " --method rtn --bits 8"), 2, "--method dynamic");
+  expect_error(run(quantize + " --group 32"), 2, "--group");
+  expect_error(run(quantize + " --bits 4 --group 40"), 2, "--group");
   EXPECT_EQ(files(), std::vector<std::string>{});
 }
 

@@ -46,11 +46,14 @@ QuantizeReport quantize_dynamic(Model& model, const QuantizeOptions& options) {
     const bool embedding = uses.embedding.count(name) > 0;
     const bool linear = uses.linear.count(name) > 0;
     if (!(linear && !embedding) && !(embedding && options.embeddings)) continue;
-    if (!options.head && uses.head.count(name) > 0) continue;
+    const bool head = uses.head.count(name) > 0;
+    if (!options.head && head) continue;
     const EncodedTensor& stored = model.parameters.get(name);
     if (stored.encoding.kind != EncodingKind::kDense) continue;
     const Tensor original = stored.decode();
-    EncodedTensor encoded = encode(original, Encoding::int8_channel());
+    const bool int4 = options.bits == 4 && !embedding && !head;
+    EncodedTensor encoded = encode(
+        original, int4 ? Encoding::int4_group(options.group_size, options.input_bits) : Encoding::int8_channel());
     report.layers.push_back(compare_encoding(name, original, encoded));
     model.parameters.set(name, std::move(encoded));
   }

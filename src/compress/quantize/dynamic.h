@@ -1,5 +1,5 @@
-// Dynamic int8 quantization: weights offline, one scale a row; activations on the fly, one scale a token (techniques
-// C2, C3).
+// Quantization without data: weights offline, of 8 bits with one scale a row or of 4 bits with one a group; activations
+// on the fly, one scale a token (techniques C2, C3), or not at all (D1).
 #pragma once
 
 #include <cstdint>
@@ -13,6 +13,10 @@ namespace fettle {
 struct QuantizeOptions {
   bool embeddings = false;  // word, position and type tables too
   bool head = true;         // pooler and classifier
+  int bits = 8;         // 8, or 4: of the encoder's linears. Head and tables have 8 at most: they are few bytes of a
+                        // query, and what they round off nothing after them can mend
+  int group_size = 32;  // with 4 bits: inputs that share a scale, a multiple of 8
+  int input_bits = 8;   // with 4 bits: 8 (W4A8) or 16 (W4A16)
 };
 
 struct LayerQuantization {
@@ -30,7 +34,8 @@ struct QuantizeReport {
   std::vector<LayerQuantization> layers;
 };
 
-// Encodes every linear weight (rank 2, not an embedding unless asked) as int8-channel. Biases and norms stay f32.
+// Encodes every linear weight (rank 2, not an embedding unless asked) as int8-channel or int4-group. Biases and norms
+// stay f32.
 QuantizeReport quantize_dynamic(Model& model, const QuantizeOptions& options);
 
 }  // namespace fettle

@@ -74,6 +74,23 @@ TEST(QuantizeDynamic, ReportAddsUp) {
   }
 }
 
+TEST(QuantizeDynamic, FourBitsForTheEncoderOnly) {
+  for (const int input_bits : {8, 16}) {
+    Model model = toy_model({"a", "b", "c"});
+    const QuantizeReport report =
+        quantize_dynamic(model, {.embeddings = true, .bits = 4, .group_size = 64, .input_bits = input_bits});
+    for (const LayerQuantization& layer : report.layers) {
+      const bool encoder = layer.name.find("encoder.") != std::string::npos;
+      EXPECT_EQ(layer.encoding, encoder ? "int4-group64" : "int8-channel") << layer.name;
+      EXPECT_GT(layer.cosine, encoder ? 0.985 : 0.9999) << layer.name;
+      if (!encoder) continue;
+      const Encoding& encoding = model.parameters.get(layer.name).encoding;
+      EXPECT_EQ(encoding, Encoding::int4_group(64, input_bits)) << layer.name;
+    }
+    EXPECT_EQ(report.layers.size(), 2u * 6 + 2 + 3);
+  }
+}
+
 TEST(QuantizeDynamic, AgainChangesNothing) {
   Model model = toy_model({"a", "b"});
   quantize_dynamic(model, {});
@@ -100,6 +117,37 @@ TEST(QuantizeDynamic, AnswersStayClose) {
   }
   EXPECT_GT(error, 0);
   EXPECT_LT(error, 0.05 * largest + 0.01);
+}
+
+// What is stored decides: the kernels, with all projections of a layer packed as one, against decoded weights in f32.
+TEST(QuantizeDynamic, FourBitAnswersAreThoseOfTheDecodedWeights) {
+  const std::vector<std::string> texts = {"the red house", "two big tree"};
+  for (const int input_bits : {8, 16}) {
+    for (const int group_size : {8, 32, 64}) {
+      const auto small = std::make_shared<Model>(toy_model({"a", "b", "c"}));
+      const Model plain = *small;
+      quantize_dynamic(*small, {.head = false, .bits = 4, .group_size = group_size, .input_bits = input_bits});
+      const auto decoded = std::make_shared<Model>(*small);
+      for (const std::string& name : decoded->parameters.names()) {
+        decoded->parameters.set(name, EncodedTensor::dense(small->parameters.get(name).decode()));
+      }
+      Session exact(decoded);
+      const Tensor expected = exact.classify_texts(texts);
+      const Tensor original = Session(std::make_shared<Model>(plain)).classify_texts(texts);
+      for (const bool fast_path : {true, false}) {
+        Session session(small, {.fast_path = fast_path});
+        const Tensor logits = session.classify_texts(texts);
+        ASSERT_EQ(logits.size(), expected.size());
+        double error = 0;
+        double change = 0;
+        for (int64_t i = 0; i < logits.size(); ++i) {
+          error += std::pow(logits.data<float>()[i] - expected.data<float>()[i], 2);
+          change += std::pow(original.data<float>()[i] - expected.data<float>()[i], 2);
+        }
+        EXPECT_LT(error, 0.1 * change) << input_bits << " " << group_size << " " << fast_path;
+      }
+    }
+  }
 }
 
 TEST(CastParameters, HalvesEveryParameter) {
