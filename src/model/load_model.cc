@@ -164,7 +164,8 @@ Model load_model(const std::filesystem::path& folder, const LoadOptions& options
   const auto store = std::make_shared<const TensorStore>(TensorStore::open(folder));
   Loader(model, *store, std::move(int4_schemes), options).load();
   model.mapped_weights = store;
-  if (files.tokenizer_json || files.vocab_txt) model.tokenizer = Tokenizer::load(folder);
+  const bool has_merges = files.vocab_json && files.merges_txt;
+  if (files.tokenizer_json || files.vocab_txt || has_merges) model.tokenizer = Tokenizer::load(folder);
   if (model.tokenizer != nullptr && model.tokenizer->vocab_size() > model.config.vocab_size) {
     bad_input(folder.string(), fmt::format("the tokenizer has {} pieces, the model's vocabulary only {}",
                                            model.tokenizer->vocab_size(), model.config.vocab_size));

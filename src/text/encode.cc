@@ -48,12 +48,29 @@ void truncate_pair(std::vector<T> (&texts)[2], int64_t room, bool left) {
   truncate(texts[1], 0, first_is_longer ? shorter : longer, left);
 }
 
-int32_t count_chars(std::string_view text) {
-  return static_cast<int32_t>(
-      std::count_if(text.begin(), text.end(), [](char c) { return (static_cast<unsigned char>(c) & 0xc0) != 0x80; }));
+// A match of an added token; `text` is what it stands for.
+PlacedToken added_token(int32_t id, int32_t begin, int32_t end, std::string_view text) {
+  const auto is_space = [](const NormalizedChar& c) {
+    return (unicode::CharTable::get().flags(c.code) & unicode::kSpace) != 0;
+  };
+  const NormalizedText chars = number_chars(text, 0);
+  const auto n_leading = std::ranges::find_if_not(chars, is_space) - chars.begin();
+  const auto n_trailing = std::find_if_not(chars.rbegin(), chars.rend(), is_space) - chars.rbegin();
+  return {id, begin, end, static_cast<int32_t>(n_leading), static_cast<int32_t>(n_trailing)};
 }
 
 }  // namespace
+
+void Tokenizer::Impl::trim(std::vector<PlacedToken>& tokens) const {
+  if (!spec.trimming.on) return;
+  for (size_t i = 0; i < tokens.size(); ++i) {
+    PlacedToken& token = tokens[i];
+    // As the reference has it, what begins the text keeps the one space that the pre-tokenizer may have added.
+    const bool keeps_one = token.leading_spaces > 0 && spec.trimming.add_prefix_space && (i == 0 || token.begin == 0);
+    token.begin = std::min(token.begin + token.leading_spaces - (keeps_one ? 1 : 0), token.end);
+    if (token.end >= token.trailing_spaces) token.end = std::max(token.end - token.trailing_spaces, token.begin);
+  }
+}
 
 int64_t Tokenizer::Impl::room(const EncodeOptions& options, int n_special) const {
   if (options.max_length < 0) usage_error("max_length", fmt::format("{} is negative", options.max_length));
@@ -65,15 +82,6 @@ int64_t Tokenizer::Impl::room(const EncodeOptions& options, int n_special) const
   return options.max_length - n_around;
 }
 
-bool Tokenizer::Impl::append_words(std::string_view text, size_t enough, std::vector<int32_t>& ids) const {
-  bool more = true;
-  splitter.split(text, [&](const NormalizedWord& word) {
-    if (word.too_long || !vocabulary.cut(word.text, ids)) ids.push_back(unk_id);
-    return more = ids.size() < enough;
-  });
-  return more;
-}
-
 void Tokenizer::Impl::append_matched(std::string_view text, bool split_special, size_t enough,
                                      std::vector<int32_t>& ids) const {
   std::string repaired;
@@ -81,7 +89,7 @@ void Tokenizer::Impl::append_matched(std::string_view text, bool split_special, 
   for (const TextSplit& split : raw_matcher.split(text, split_special)) {
     if (split.id) {
       ids.push_back(*split.id);
-    } else if (!append_words(text.substr(split.begin, split.end - split.begin), enough, ids)) {
+    } else if (!model->append(text.substr(split.begin, split.end - split.begin), split.begin == 0, enough, ids)) {
       return;
     }
   }
@@ -96,46 +104,24 @@ void Tokenizer::Impl::append_text(std::string_view text, bool split_special, int
   } else if (needs_matching(raw_matcher, split_special)) {
     append_matched(text, split_special, enough_ids, ids);
   } else {
-    append_words(text, enough_ids, ids);
-  }
-}
-
-void Tokenizer::Impl::place_word(const NormalizedText& text, size_t begin, size_t end,
-                                 std::vector<PlacedToken>& out) const {
-  const bool too_long = std::cmp_greater(end - begin, spec.options.max_input_chars_per_word);
-  const std::string word = to_utf8(text, begin, end);
-  std::vector<int32_t> ids, ends;
-  if (too_long || !vocabulary.cut(word, ids, &ends)) {
-    out.push_back({unk_id, text[begin].begin, text[end - 1].end});
-    return;
-  }
-  size_t from = begin, from_byte = 0;
-  for (size_t i = 0; i < ids.size(); ++i) {
-    const auto to_byte = static_cast<size_t>(ends[i]);
-    const int32_t n_chars = count_chars(std::string_view(word).substr(from_byte, to_byte - from_byte));
-    const size_t to = from + static_cast<size_t>(n_chars);
-    out.push_back({ids[i], text[from].begin, text[to - 1].end});
-    from = to;
-    from_byte = to_byte;
+    model->append(text, true, enough_ids, ids);
   }
 }
 
 bool Tokenizer::Impl::place_normalized(std::string_view text, int32_t first, bool split_special, size_t enough,
                                        std::vector<PlacedToken>& out) const {
-  const NormalizedText normalized = normalize(text, first, spec.options);
+  const NormalizedText normalized = model->normalize(text, first);
   const std::string utf8 = to_utf8(normalized, 0, normalized.size());
   auto at = normalized.begin();
   for (const TextSplit& split : normalized_matcher.split(utf8, split_special)) {
-    const NormalizedText part(at,
-                              at + count_chars(std::string_view(utf8).substr(split.begin, split.end - split.begin)));
+    const NormalizedText part(
+        at, at + unicode::count_chars(std::string_view(utf8).substr(split.begin, split.end - split.begin)));
     at += std::ssize(part);
     if (split.id) {
-      out.push_back({*split.id, part.front().begin, part.back().end});
-      continue;
-    }
-    for (const auto& [begin, end] : pre_tokenize(part)) {
-      place_word(part, begin, end, out);
-      if (out.size() >= enough) return false;
+      out.push_back(added_token(*split.id, part.front().begin, part.back().end,
+                                std::string_view(utf8).substr(split.begin, split.end - split.begin)));
+    } else if (!model->place(part, part.front().begin == 0, enough, out)) {
+      return false;
     }
   }
   return true;
@@ -149,9 +135,9 @@ std::vector<PlacedToken> Tokenizer::Impl::place_text(std::string_view text, bool
   int32_t at = 0;
   for (const TextSplit& split : raw_matcher.split(valid, split_special)) {
     const std::string_view part = std::string_view(valid).substr(split.begin, split.end - split.begin);
-    const int32_t n_chars = count_chars(part);
+    const int32_t n_chars = unicode::count_chars(part);
     if (split.id) {
-      out.push_back({*split.id, at, at + n_chars});
+      out.push_back(added_token(*split.id, at, at + n_chars, part));
     } else if (!place_normalized(part, at, split_special, enough_tokens, out)) {
       break;
     }
@@ -221,6 +207,7 @@ TokenEncoding Tokenizer::encode_with_offsets(std::string_view text, const Encode
   const int64_t room = impl_->room(options, impl_->n_special_single);
   std::vector<PlacedToken> bodies[2] = {impl_->place_text(text, options.split_special_tokens, room), {}};
   truncate(bodies[0], 0, room, impl_->spec.truncate_left);
+  impl_->trim(bodies[0]);
   return assemble(*this, impl_->single(options), bodies);
 }
 
@@ -231,6 +218,7 @@ TokenEncoding Tokenizer::encode_pair_with_offsets(std::string_view first, std::s
   bodies[0] = impl_->place_text(first, options.split_special_tokens, enough_of_pair(options));
   bodies[1] = impl_->place_text(second, options.split_special_tokens, enough_of_pair(options));
   truncate_pair(bodies, room, impl_->spec.truncate_left);
+  for (std::vector<PlacedToken>& body : bodies) impl_->trim(body);
   return assemble(*this, impl_->pair(options), bodies);
 }
 

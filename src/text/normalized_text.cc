@@ -84,7 +84,7 @@ NormalizedText lowercase(const NormalizedText& text) {
 
 }  // namespace
 
-NormalizedText normalize(std::string_view text, int32_t first, const WordPieceOptions& options) {
+NormalizedText number_chars(std::string_view text, int32_t first) {
   NormalizedText out;
   const char* p = text.data();
   const char* end = p + text.size();
@@ -94,6 +94,11 @@ NormalizedText normalize(std::string_view text, int32_t first, const WordPieceOp
     ++first;
     p += next.n_bytes;
   }
+  return out;
+}
+
+NormalizedText normalize(std::string_view text, int32_t first, const WordPieceOptions& options) {
+  NormalizedText out = number_chars(text, first);
   if (options.clean_text) out = clean(out);
   if (options.split_chinese) out = surround_chinese(out);
   if (options.strips_accents()) out = drop_marks(decompose_canonically(out));

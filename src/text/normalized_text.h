@@ -18,6 +18,8 @@ struct NormalizedChar {
 };
 using NormalizedText = std::vector<NormalizedChar>;
 
+// The code points of well-formed UTF-8 as they are, numbered from `first` on.
+NormalizedText number_chars(std::string_view text, int32_t first);
 // Normalizes well-formed UTF-8 whose first code point has number `first`.
 NormalizedText normalize(std::string_view text, int32_t first, const WordPieceOptions& options);
 

@@ -176,4 +176,54 @@ std::vector<std::string> tricky_texts(int n, uint64_t seed) {
   return out;
 }
 
+// Every `step`-th line of a text file.
+std::vector<std::string> lines_of(const fs::path& path, size_t step) {
+  std::ifstream in(path);
+  std::vector<std::string> out;
+  size_t n = 0;
+  for (std::string line; std::getline(in, line); ++n) {
+    if (n % step == 0) out.push_back(line);
+  }
+  return out;
+}
+
+std::vector<std::string> clinc_texts() {
+  const Json data = read_json(shared_data() / "datasets/clinc150/data_oos_plus.json");
+  std::vector<std::string> out;
+  for (const Json& item : data.at("test")) out.push_back(item.at(0).get<std::string>());
+  for (const Json& item : data.at("oos_test")) out.push_back(item.at(0).get<std::string>());
+  return out;
+}
+
+std::vector<std::string> korean_texts() {
+  std::vector<std::string> out = lines_of(shared_data() / "datasets/ko_3i4k/fci_test.txt", 15);
+  for (std::string& line : lines_of(shared_data() / "datasets/ko_chatbot/ChatbotData.csv", 30)) out.push_back(line);
+  return out;
+}
+
+std::vector<Json> to_requests(const std::vector<std::string>& texts) {
+  return {texts.begin(), texts.end()};
+}
+
+// Compares ids, type ids, pieces and offsets with the Rust library, and the fast path with both.
+void expect_same_as_rust(const Tokenizer& tokenizer, const fs::path& folder, const std::vector<std::string>& texts,
+                         int max_length, bool compare_tokens) {
+  Json options = Json::object();
+  if (max_length > 0) options["max_length"] = max_length;
+  const auto answers = ask_oracle("tokenizers", folder / "tokenizer.json", options, to_requests(texts));
+  const EncodeOptions exact{.max_length = max_length, .split_special_tokens = false};
+  for (size_t i = 0; i < texts.size(); ++i) {
+    const TokenEncoding encoding = tokenizer.encode_with_offsets(texts[i], exact);
+    std::vector<int32_t> ids;
+    tokenizer.encode(texts[i], exact, ids);
+    ASSERT_EQ(ids, encoding.ids) << Json(texts[i]);
+    ASSERT_EQ(Json(ids), answers[i].at("ids")) << Json(texts[i]);
+    ASSERT_EQ(Json(encoding.type_ids), answers[i].at("type_ids")) << Json(texts[i]);
+    ASSERT_EQ(Json(encoding.offsets), answers[i].at("offsets")) << Json(texts[i]);
+    if (compare_tokens) {
+      ASSERT_EQ(Json(encoding.tokens), answers[i].at("tokens")) << Json(texts[i]);
+    }
+  }
+}
+
 }  // namespace fettle::testing

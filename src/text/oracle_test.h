@@ -8,12 +8,18 @@
 #include <vector>
 
 #include "base/json.h"
+#include "text/tokenizer.h"
 
 namespace fettle::testing {
 
 // Answers of tests/oracle/tokenize.mjs, one for each request.
 std::vector<Json> ask_oracle(const std::string& engine, const std::filesystem::path& tokenizer_json,
                              const Json& options, const std::vector<Json>& requests);
+// Compares ids, type ids, pieces and offsets with the Rust library on the folder's tokenizer.json, and the fast path
+// with both.
+void expect_same_as_rust(const Tokenizer& tokenizer, const std::filesystem::path& folder,
+                         const std::vector<std::string>& texts, int max_length = 0, bool compare_tokens = true);
+std::vector<Json> to_requests(const std::vector<std::string>& texts);
 // True when node and its modules are installed.
 bool has_oracle();
 
@@ -31,6 +37,11 @@ class TemporaryFolder {
   std::filesystem::path path_;
 };
 
+// Every `step`-th line of a text file.
+std::vector<std::string> lines_of(const std::filesystem::path& path, size_t step);
+// Of the shared data.
+std::vector<std::string> clinc_texts();
+std::vector<std::string> korean_texts();
 // Strings made of pieces that tokenizers stumble over: accents, Hangul, ideographs, emoji, controls, right-to-left
 // text, punctuation, special tokens, long words. The same for the same seed.
 std::vector<std::string> tricky_texts(int n, uint64_t seed);

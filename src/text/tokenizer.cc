@@ -10,25 +10,6 @@
 namespace fettle {
 namespace {
 
-void replace_all(std::string& text, std::string_view from, std::string_view to) {
-  if (text.find(from) == text.npos) return;
-  std::string out;
-  size_t at = 0;
-  for (size_t hit = text.find(from); hit != text.npos; hit = text.find(from, at)) {
-    out.append(text, at, hit - at).append(to);
-    at = hit + from.size();
-  }
-  text = out.append(text, at);
-}
-
-// Takes back the spaces that tokenization put before punctuation and English contractions.
-void clean_up(std::string& text) {
-  static constexpr std::pair<std::string_view, std::string_view> kRules[] = {
-      {" .", "."},     {" ?", "?"},   {" !", "!"},   {" ,", ","},     {" ' ", "'"},
-      {" n't", "n't"}, {" 'm", "'m"}, {" 's", "'s"}, {" 've", "'ve"}, {" 're", "'re"}};
-  for (const auto& [from, to] : kRules) replace_all(text, from, to);
-}
-
 int32_t checked(int32_t id, int n_ids) {
   if (id < 0 || id >= n_ids) usage_error("token id", fmt::format("{} is not in [0, {})", id, n_ids));
   return id;
@@ -57,7 +38,7 @@ int Tokenizer::vocab_size() const {
   return static_cast<int>(impl_->special.size());
 }
 int32_t Tokenizer::unk_id() const {
-  return impl_->unk_id;
+  return impl_->model->unk_id();
 }
 std::optional<int32_t> Tokenizer::pad_id() const {
   return impl_->pad_id;
@@ -95,30 +76,16 @@ std::optional<int32_t> Tokenizer::find(std::string_view piece) const {
   return impl_->find(piece);
 }
 
-std::string Tokenizer::decode(std::span<const int32_t> ids, bool skip_special) const {
-  const TokenizerSpec& spec = impl_->spec;
-  std::string out;
-  bool first = true;
-  for (const int32_t id : ids) {
-    const std::string_view piece = impl_->piece(checked(id, vocab_size()));
-    if (piece.empty() || (skip_special && is_special(id))) continue;
-    const bool continues = !first && spec.has_decoder && piece.starts_with(spec.decoder_prefix);
-    std::string token = first || continues ? std::string() : " ";
-    token += continues ? piece.substr(spec.decoder_prefix.size()) : piece;
-    if (spec.has_decoder && spec.decoder_cleanup) clean_up(token);
-    out += token;
-    first = false;
-  }
-  if (spec.clean_up_spaces) clean_up(out);
-  return out;
-}
-
 void Tokenizer::save(const std::filesystem::path& folder) const {
   TokenizerSpec spec = impl_->spec;
-  spec.pieces.reserve(static_cast<size_t>(impl_->vocabulary.size()));
-  for (int32_t id = 0; id < impl_->vocabulary.size(); ++id) spec.pieces.emplace_back(impl_->vocabulary.piece(id));
+  impl_->model->give_back(spec);
   const auto text_of = [](const Json& value) { return value.dump(2) + "\n"; };
-  write_file(folder / "vocab.txt", make_vocab_txt(spec));
+  if (spec.kind == PieceModelKind::kWordPiece) {
+    write_file(folder / "vocab.txt", make_vocab_txt(spec));
+  } else {
+    write_file(folder / "vocab.json", make_vocab_json(spec));
+    write_file(folder / "merges.txt", make_merges_txt(spec));
+  }
   write_file(folder / "tokenizer.json", spec.tokenizer_json.empty() ? make_tokenizer_json(spec) : spec.tokenizer_json);
   write_file(folder / "tokenizer_config.json",
              spec.tokenizer_config.empty() ? text_of(make_tokenizer_config(spec)) : spec.tokenizer_config);

@@ -243,7 +243,7 @@ TEST(TokenizerFiles, RefusesDuplicatePieces) {
 
 TEST(TokenizerFiles, RefusesBadParts) {
   expect_refusal([](Json& json) { json = Json::array(); }, "not a JSON object");
-  expect_refusal([](Json& json) { json["model"]["type"] = "BPE"; }, "\"BPE\" is not supported");
+  expect_refusal([](Json& json) { json["model"]["type"] = "WordLevel"; }, "\"WordLevel\" is not supported");
   expect_refusal([](Json& json) { json["model"]["unk_token"] = "nothing"; }, "no \"nothing\"");
   expect_refusal([](Json& json) { json["model"]["max_input_chars_per_word"] = -1; }, "max_input_chars_per_word");
   expect_refusal([](Json& json) { json["normalizer"] = {{"type", "NFKC"}}; }, "\"NFKC\" is not supported");

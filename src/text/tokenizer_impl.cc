@@ -7,7 +7,6 @@
 
 #include "base/error.h"
 #include "base/printable.h"
-#include "text/normalized_text.h"
 #include "text/unicode.h"
 
 namespace fettle {
@@ -21,31 +20,28 @@ int count_special(const std::vector<TemplateItem>& items) {
   return static_cast<int>(n);
 }
 
+std::vector<TemplateItem> without_special(std::vector<TemplateItem> items) {
+  std::erase_if(items, [](const TemplateItem& item) { return item.kind == Kind::kSpecial; });
+  return items;
+}
+
 }  // namespace
 
 Tokenizer::Impl::Impl(TokenizerSpec loaded)
     : spec(std::move(loaded)),
-      vocabulary(spec.pieces, spec.options.continuing_prefix),
-      splitter(spec.options),
+      model(make_piece_model(spec)),
       raw_matcher({}),
       normalized_matcher({}),
-      bare_single({{Kind::kFirst, {}, 0}}),
-      bare_pair({{Kind::kFirst, {}, 0}, {Kind::kSecond, {}, 1}}),
+      bare_single(without_special(spec.single)),
+      bare_pair(without_special(spec.pair)),
       n_special_single(count_special(spec.single)),
       n_special_pair(count_special(spec.pair)) {
-  spec.pieces = {};
-  if (!spec.duplicates_allowed && !vocabulary.duplicate().empty()) {
-    bad_input(spec.where, fmt::format("the vocabulary has \"{}\" twice", printable(vocabulary.duplicate())));
-  }
   index_added_tokens();
   check_ids();
   raw_matcher = make_matcher(false);
   normalized_matcher = make_matcher(true);
   for (const AddedToken& token : spec.added) all_added_are_special = all_added_are_special && token.special;
 
-  const std::optional<int32_t> unk = vocabulary.find(spec.options.unk_token);
-  if (!unk) bad_input(spec.where, fmt::format("the vocabulary has no \"{}\"", printable(spec.options.unk_token)));
-  unk_id = *unk;
   pad_id = find(spec.options.pad_token);
   cls_id = find(spec.options.cls_token);
   sep_id = find(spec.options.sep_token);
@@ -53,11 +49,10 @@ Tokenizer::Impl::Impl(TokenizerSpec loaded)
 }
 
 void Tokenizer::Impl::index_added_tokens() {
-  int64_t n_ids = vocabulary.size();
+  int64_t n_ids = model->size();
   for (const AddedToken& token : spec.added) n_ids = std::max<int64_t>(n_ids, token.id + 1);
-  if (n_ids > vocabulary.size() + 2 * std::ssize(spec.added) + 1024) {
-    bad_input(spec.where,
-              fmt::format("added token id {} is far above the vocabulary of {}", n_ids - 1, vocabulary.size()));
+  if (n_ids > model->size() + 2 * std::ssize(spec.added) + 1024) {
+    bad_input(spec.where, fmt::format("added token id {} is far above the vocabulary of {}", n_ids - 1, model->size()));
   }
   special.resize(static_cast<size_t>(n_ids));
   added_by_content.resize(spec.added.size());
@@ -82,9 +77,9 @@ void Tokenizer::Impl::check_ids() const {
     if (spec.added[added_by_id[i - 1]].id == id) bad_input(spec.where, fmt::format("two added tokens have id {}", id));
   }
   for (const AddedToken& token : spec.added) {
-    const std::string_view same_id = token.id < vocabulary.size() ? vocabulary.piece(token.id) : std::string_view();
+    const std::string_view same_id = token.id < model->size() ? model->piece(token.id) : std::string_view();
     if (same_id == token.content) continue;
-    if (!same_id.empty() || vocabulary.find(token.content)) {
+    if (!same_id.empty() || model->find(token.content)) {
       bad_input(spec.where, fmt::format("added token \"{}\" with id {} contradicts the vocabulary",
                                         printable(token.content), token.id));
     }
@@ -105,7 +100,7 @@ AddedTokenMatcher Tokenizer::Impl::make_matcher(bool normalized) const {
     if (token.normalized != normalized) continue;
     std::string text = token.content;
     if (normalized) {
-      const NormalizedText content = normalize(text, 0, spec.options);
+      const NormalizedText content = model->normalize(text, 0);
       text = to_utf8(content, 0, content.size());
     }
     if (!text.empty()) patterns.push_back({std::move(text), &token});
@@ -117,11 +112,11 @@ std::string_view Tokenizer::Impl::piece(int32_t id) const {
   const auto added = std::lower_bound(added_by_id.begin(), added_by_id.end(), id,
                                       [&](uint32_t i, int32_t wanted) { return spec.added[i].id < wanted; });
   if (added != added_by_id.end() && spec.added[*added].id == id) return spec.added[*added].content;
-  return id < vocabulary.size() ? vocabulary.piece(id) : std::string_view();
+  return id < model->size() ? model->piece(id) : std::string_view();
 }
 
 std::optional<int32_t> Tokenizer::Impl::find(std::string_view piece) const {
-  if (const auto id = vocabulary.find(piece)) return id;
+  if (const auto id = model->find(piece)) return id;
   const auto added =
       std::lower_bound(added_by_content.begin(), added_by_content.end(), piece,
                        [&](uint32_t i, std::string_view wanted) { return spec.added[i].content < wanted; });

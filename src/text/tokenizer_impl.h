@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <limits>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -10,18 +11,11 @@
 #include <vector>
 
 #include "text/added_tokens.h"
-#include "text/normalized_text.h"
+#include "text/piece_model.h"
 #include "text/tokenizer.h"
 #include "text/tokenizer_spec.h"
-#include "text/vocabulary.h"
-#include "text/word_splitter.h"
 
 namespace fettle {
-
-struct PlacedToken {
-  int32_t id = 0;
-  int32_t begin = 0, end = 0;  // code points of the text
-};
 
 struct Tokenizer::Impl {
   explicit Impl(TokenizerSpec loaded);
@@ -42,9 +36,11 @@ struct Tokenizer::Impl {
   const std::vector<TemplateItem>& single(const EncodeOptions& options) const;
   const std::vector<TemplateItem>& pair(const EncodeOptions& options) const;
 
-  TokenizerSpec spec;  // its pieces have moved to `vocabulary`
-  Vocabulary vocabulary;
-  WordSplitter splitter;
+  // Takes white space off the ends of tokens where the post-processor does; tokens [0, …) of a text, truncated.
+  void trim(std::vector<PlacedToken>& tokens) const;
+
+  TokenizerSpec spec;  // its pieces and merges have moved to `model`
+  std::unique_ptr<const PieceModel> model;
   std::vector<uint32_t> added_by_content;  // indices into spec.added
   std::vector<uint32_t> added_by_id;
   std::vector<bool> special;  // by id
@@ -52,7 +48,6 @@ struct Tokenizer::Impl {
   bool all_added_are_special = true;
   std::vector<TemplateItem> bare_single, bare_pair;  // without special tokens
   int n_special_single = 0, n_special_pair = 0;
-  int32_t unk_id = 0;
   std::optional<int32_t> pad_id, cls_id, sep_id, mask_id;
 
  private:
@@ -62,12 +57,10 @@ struct Tokenizer::Impl {
   bool needs_matching(const AddedTokenMatcher& matcher, bool split_special) const {
     return !matcher.empty() && !(split_special && all_added_are_special);
   }
-  // append_words and place_normalized return false once there are `enough` tokens in all.
-  bool append_words(std::string_view text, size_t enough, std::vector<int32_t>& ids) const;
   void append_matched(std::string_view text, bool split_special, size_t enough, std::vector<int32_t>& ids) const;
+  // False once there are `enough` tokens in all.
   bool place_normalized(std::string_view text, int32_t first, bool split_special, size_t enough,
                         std::vector<PlacedToken>& out) const;
-  void place_word(const NormalizedText& text, size_t begin, size_t end, std::vector<PlacedToken>& out) const;
 };
 
 }  // namespace fettle

@@ -8,101 +8,14 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/printable.h"
-#include "text/tokenizer_spec.h"
+#include "text/tokenizer_reader.h"
 #include "text/unicode.h"
 #include "text/vocab_json.h"
-#include "text/word_splitter.h"
 
 namespace fettle {
 namespace {
 
 namespace fs = std::filesystem;
-
-const Json& member(const Json& object, const char* key) {
-  static const Json kNull;
-  const auto it = object.find(key);
-  return it == object.end() ? kNull : *it;
-}
-
-const Json& object_member(const Json& object, const char* key, const std::string& where) {
-  const Json& value = member(object, key);
-  if (!value.is_object()) bad_input(where, fmt::format("\"{}\" is missing or not an object", key));
-  return value;
-}
-
-std::string type_of(const Json& value, const char* part, const std::string& where) {
-  if (!value.is_object()) bad_input(where, fmt::format("\"{}\" is not an object", part));
-  return json_string(value, "type", where);
-}
-
-[[noreturn]] void unsupported(const char* part, const std::string& type, const char* supported,
-                              const std::string& where) {
-  bad_input(where, fmt::format("{} \"{}\" is not supported", part, printable(type)),
-            fmt::format("supported: {}", supported));
-}
-
-std::optional<bool> optional_bool(const Json& object, const char* key, const std::string& where) {
-  const Json& value = member(object, key);
-  if (value.is_null()) return std::nullopt;
-  if (!value.is_boolean()) bad_input(where, fmt::format("\"{}\" is not true, false or null", key));
-  return value.get<bool>();
-}
-
-void read_normalizer(const Json& value, TokenizerSpec& spec) {
-  WordPieceOptions& options = spec.options;
-  if (value.is_null()) {
-    options.clean_text = options.split_chinese = options.lowercase = false;
-    options.strip_accents = false;
-    return;
-  }
-  const std::string type = type_of(value, "normalizer", spec.where);
-  if (type != "BertNormalizer") unsupported("normalizer", type, "BertNormalizer", spec.where);
-  options.clean_text = json_bool_or(value, "clean_text", true, spec.where);
-  options.split_chinese = json_bool_or(value, "handle_chinese_chars", true, spec.where);
-  options.lowercase = json_bool_or(value, "lowercase", true, spec.where);
-  options.strip_accents = optional_bool(value, "strip_accents", spec.where);
-}
-
-void read_model(const Json& model, std::string_view vocab, TokenizerSpec& spec) {
-  const std::string type = json_string_or(model, "type", "WordPiece", spec.where);
-  if (type != "WordPiece") unsupported("model", type, "WordPiece", spec.where);
-  spec.options.unk_token = json_string_or(model, "unk_token", "[UNK]", spec.where);
-  spec.options.continuing_prefix = json_string_or(model, "continuing_subword_prefix", "##", spec.where);
-  spec.options.max_input_chars_per_word =
-      static_cast<int>(json_int_or(model, "max_input_chars_per_word", 100, 0, kMaxInputCharsPerWord, spec.where));
-  if (vocab.empty()) bad_input(spec.where, "\"model\" has no \"vocab\" object");
-  spec.pieces = parse_vocab_object(vocab, spec.where);
-}
-
-AddedToken checked(AddedToken token, const std::string& where) {
-  if (token.content.empty()) bad_input(where, fmt::format("added token {} is empty", token.id));
-  if (token.content.size() > kMaxAddedTokenBytes) {
-    bad_input(where, fmt::format("added token {} is longer than {} bytes", token.id, kMaxAddedTokenBytes));
-  }
-  return token;
-}
-
-AddedToken read_added_token(const Json& item, int64_t id, const std::string& where) {
-  AddedToken token;
-  token.content = json_string(item, "content", where);
-  token.id = static_cast<int32_t>(id);
-  token.special = json_bool_or(item, "special", false, where);
-  token.single_word = json_bool_or(item, "single_word", false, where);
-  token.lstrip = json_bool_or(item, "lstrip", false, where);
-  token.rstrip = json_bool_or(item, "rstrip", false, where);
-  token.normalized = json_bool_or(item, "normalized", !token.special, where);
-  return checked(std::move(token), where);
-}
-
-void read_added_tokens(const Json& list, TokenizerSpec& spec) {
-  if (list.is_null()) return;
-  if (!list.is_array()) bad_input(spec.where, "\"added_tokens\" is not an array");
-  for (const Json& item : list) {
-    if (!item.is_object()) bad_input(spec.where, "an added token is not an object");
-    const int64_t id = json_int(item, "id", 0, kMaxVocabulary - 1, spec.where);
-    spec.added.push_back(read_added_token(item, id, spec.where));
-  }
-}
 
 void add_once(AddedToken token, std::vector<AddedToken>& added) {
   const auto is_same = [&](const AddedToken& other) { return other.id == token.id && other.content == token.content; };
@@ -133,95 +46,13 @@ void read_added_ids(const Json& ids, TokenizerSpec& spec, const std::string& whe
       bad_input(where, fmt::format("the id of \"{}\" is not an integer in range", printable(content)));
     }
     const AddedToken token{.content = content, .id = value.get<int32_t>(), .normalized = true};
-    add_once(checked(token, where), spec.added);
+    add_once(checked_added_token(token, where), spec.added);
   }
-}
-
-int32_t checked_id(const Json& value, const std::string& where) {
-  if (!value.is_number_integer() || value < 0 || value >= kMaxVocabulary) {
-    bad_input(where, "a token id of the post-processor is not an integer in range");
-  }
-  return value.get<int32_t>();
-}
-
-std::vector<TemplateItem> read_template(const Json& list, const Json& specials, const std::string& where) {
-  if (!list.is_array()) bad_input(where, "the post-processor's template is not an array");
-  std::vector<TemplateItem> items;
-  for (const Json& entry : list) {
-    if (!entry.is_object() || entry.size() != 1 || !entry.begin().value().is_object()) {
-      bad_input(where, "an item of the post-processor's template is malformed");
-    }
-    const Json& body = entry.begin().value();
-    TemplateItem item;
-    item.type_id = static_cast<int32_t>(json_int_or(body, "type_id", 0, 0, 255, where));
-    const std::string id = json_string(body, "id", where);
-    if (entry.begin().key() == "Sequence") {
-      if (id != "A" && id != "B") bad_input(where, "a template's sequence is neither A nor B");
-      item.kind = id == "A" ? TemplateItem::Kind::kFirst : TemplateItem::Kind::kSecond;
-    } else if (entry.begin().key() == "SpecialToken") {
-      const Json& ids = member(object_member(specials, id.c_str(), where), "ids");
-      if (!ids.is_array())
-        bad_input(where, fmt::format("special token \"{}\" of the template has no ids", printable(id)));
-      for (const Json& value : ids) item.ids.push_back(checked_id(value, where));
-    } else {
-      bad_input(where, "an item of the post-processor's template is neither Sequence nor SpecialToken");
-    }
-    items.push_back(std::move(item));
-  }
-  return items;
-}
-
-void set_bert_template(int32_t cls, int32_t sep, TokenizerSpec& spec) {
-  using Kind = TemplateItem::Kind;
-  spec.single = {{Kind::kSpecial, {cls}, 0}, {Kind::kFirst, {}, 0}, {Kind::kSpecial, {sep}, 0}};
-  spec.pair = spec.single;
-  spec.pair.push_back({Kind::kSecond, {}, 1});
-  spec.pair.push_back({Kind::kSpecial, {sep}, 1});
-}
-
-void read_post_processor(const Json& value, TokenizerSpec& spec) {
-  using Kind = TemplateItem::Kind;
-  if (value.is_null()) {
-    spec.single = {{Kind::kFirst, {}, 0}};
-    spec.pair = {{Kind::kFirst, {}, 0}, {Kind::kSecond, {}, 1}};
-    return;
-  }
-  const std::string type = type_of(value, "post_processor", spec.where);
-  if (type == "BertProcessing") {
-    const auto id_of = [&](const char* key) {
-      const Json& item = member(value, key);
-      if (!item.is_array() || item.size() != 2) bad_input(spec.where, fmt::format("\"{}\" is not [token, id]", key));
-      return checked_id(item[1], spec.where);
-    };
-    return set_bert_template(id_of("cls"), id_of("sep"), spec);
-  }
-  if (type != "TemplateProcessing") {
-    unsupported("post_processor", type, "TemplateProcessing, BertProcessing", spec.where);
-  }
-  const Json& specials = object_member(value, "special_tokens", spec.where);
-  spec.single = read_template(member(value, "single"), specials, spec.where);
-  spec.pair = read_template(member(value, "pair"), specials, spec.where);
-  const auto count = [](const std::vector<TemplateItem>& items, Kind kind) {
-    return std::count_if(items.begin(), items.end(), [kind](const TemplateItem& item) { return item.kind == kind; });
-  };
-  if (count(spec.single, Kind::kFirst) != 1 || count(spec.single, Kind::kSecond) != 0 ||
-      count(spec.pair, Kind::kFirst) != 1 || count(spec.pair, Kind::kSecond) != 1) {
-    bad_input(spec.where, "the post-processor's templates do not have each sequence once");
-  }
-}
-
-void read_decoder(const Json& value, TokenizerSpec& spec) {
-  spec.has_decoder = !value.is_null();
-  if (value.is_null()) return;
-  const std::string type = type_of(value, "decoder", spec.where);
-  if (type != "WordPiece") unsupported("decoder", type, "WordPiece", spec.where);
-  spec.decoder_prefix = json_string_or(value, "prefix", "##", spec.where);
-  spec.decoder_cleanup = json_bool_or(value, "cleanup", true, spec.where);
 }
 
 // A special token's name: a string or {"content": …}.
 void read_token_name(const Json& object, const char* key, std::string& name, const std::string& where) {
-  const Json& value = member(object, key);
+  const Json& value = json_member(object, key);
   if (value.is_null()) return;
   if (value.is_object()) {
     name = json_string(value, "content", where);
@@ -250,7 +81,7 @@ void read_config(const Json& config, TokenizerSpec& spec, const std::string& whe
 void read_wordpiece_config(const Json& config, WordPieceOptions& options, const std::string& where) {
   options.lowercase = json_bool_or(config, "do_lower_case", options.lowercase, where);
   options.split_chinese = json_bool_or(config, "tokenize_chinese_chars", options.split_chinese, where);
-  options.strip_accents = optional_bool(config, "strip_accents", where);
+  options.strip_accents = json_optional_bool(config, "strip_accents", where);
   read_token_name(config, "unk_token", options.unk_token, where);
 }
 
@@ -283,6 +114,109 @@ void warn_of_contradiction(const Json& config, const TokenizerSpec& spec, const 
     log_warning(fmt::format("{}: contradicts tokenizer.json, which is followed", where));
   }
 }
+
+// The files of one tokenizer.
+class FolderReader {
+ public:
+  explicit FolderReader(const fs::path& folder)
+      : folder_(folder),
+        config_where_((folder / "tokenizer_config.json").string()),
+        map_where_((folder / "special_tokens_map.json").string()) {}
+
+  TokenizerSpec read() {
+    std::string config_text = read_if_there(config_where_), map_text = read_if_there(map_where_);
+    if (!config_text.empty()) config_ = parse_json(config_text, config_where_);
+    if (!map_text.empty()) map_ = parse_json(map_text, map_where_);
+    TokenizerSpec spec;
+    if (has("tokenizer.json")) {
+      spec = read_tokenizer_json();
+    } else if (has("vocab.txt")) {
+      spec = read_vocab_txt();
+    } else if (has("vocab.json") && has("merges.txt")) {
+      spec = read_merges();
+    } else {
+      io_error(folder_.string(), "no tokenizer is there", "tokenizer.json, vocab.txt, or vocab.json with merges.txt");
+    }
+    spec.tokenizer_config = std::move(config_text);
+    spec.special_tokens_map = std::move(map_text);
+    return spec;
+  }
+
+ private:
+  bool has(const char* name) const { return fs::exists(folder_ / name); }
+
+  TokenizerSpec read_tokenizer_json() const {
+    const fs::path path = folder_ / "tokenizer.json";
+    TokenizerSpec spec = parse_tokenizer_json(read_file(path), path.string());
+    read_token_names(map_, spec.options, map_where_);
+    read_config(config_, spec, config_where_);
+    if (spec.kind == PieceModelKind::kWordPiece) warn_of_contradiction(config_, spec, config_where_);
+    return spec;
+  }
+
+  TokenizerSpec read_vocab_txt() const {
+    const fs::path path = folder_ / "vocab.txt";
+    std::vector<std::string> pieces = parse_vocab_txt(read_file(path), path.string());
+    WordPieceOptions options;
+    options.lowercase = has("tokenizer_config.json") || !has_capitals(pieces);
+    read_token_names(map_, options, map_where_);
+    read_token_name(map_, "unk_token", options.unk_token, map_where_);
+    read_token_names(config_, options, config_where_);
+    read_wordpiece_config(config_, options, config_where_);
+    TokenizerSpec spec = spec_from_pieces(std::move(pieces), std::move(options), path.string());
+    read_config(config_, spec, config_where_);
+    read_added(spec);
+    return spec;
+  }
+
+  // RoBERTa's vocab.json and merges.txt, or GPT-2's, which has no template.
+  TokenizerSpec read_merges() const {
+    const fs::path vocab_path = folder_ / "vocab.json", merges_path = folder_ / "merges.txt";
+    TokenizerSpec spec;
+    spec.where = vocab_path.string();
+    set_byte_pair_defaults(spec);
+    set_bare_template(spec);
+    read_token_names(map_, spec.options, map_where_);
+    read_config(config_, spec, config_where_);
+    spec.pieces = parse_vocab_object(read_file(vocab_path), spec.where);
+    spec.merges = parse_merges_txt(read_file(merges_path), merges_path.string());
+    spec.byte_pair.add_prefix_space = json_bool_or(config_, "add_prefix_space", false, config_where_);
+    spec.trimming = {true, spec.byte_pair.add_prefix_space};
+    read_added(spec);
+
+    const auto id_of = [&](const std::string& piece) {
+      return static_cast<int32_t>(std::ranges::find(spec.pieces, piece) - spec.pieces.begin());
+    };
+    const auto n_pieces = static_cast<int32_t>(spec.pieces.size());
+    const int32_t cls = id_of(spec.options.cls_token), sep = id_of(spec.options.sep_token);
+    const std::string tokenizer_class = json_string_or(config_, "tokenizer_class", "", config_where_);
+    if (!tokenizer_class.starts_with("GPT2") && cls < n_pieces && sep < n_pieces) set_roberta_template(cls, sep, spec);
+    std::string unk = spec.single.size() > 1 ? "<unk>" : "<|endoftext|>";
+    read_token_name(map_, "unk_token", unk, map_where_);
+    for (const std::string& name :
+         {spec.options.cls_token, spec.options.sep_token, spec.options.pad_token, unk, spec.options.mask_token}) {
+      const int32_t id = id_of(name);
+      const auto same = [&](const AddedToken& token) { return token.content == name; };
+      if (id == n_pieces || std::ranges::any_of(spec.added, same)) continue;
+      spec.added.push_back({.content = name, .id = id, .special = true, .lstrip = name == spec.options.mask_token});
+    }
+    std::ranges::sort(spec.added, {}, &AddedToken::id);
+    return spec;
+  }
+
+  // Added tokens beside a vocabulary.
+  void read_added(TokenizerSpec& spec) const {
+    read_added_decoder(json_member(config_, "added_tokens_decoder"), spec, config_where_);
+    const fs::path path = folder_ / "added_tokens.json";
+    const std::string text = read_if_there(path);
+    if (!text.empty()) read_added_ids(parse_json(text, path.string()), spec, path.string());
+    std::ranges::sort(spec.added, {}, &AddedToken::id);
+  }
+
+  fs::path folder_;
+  std::string config_where_, map_where_;
+  Json config_ = Json::object(), map_ = Json::object();
+};
 
 }  // namespace
 
@@ -335,61 +269,16 @@ TokenizerSpec spec_from_pieces(std::vector<std::string> pieces, WordPieceOptions
   return spec;
 }
 
-TokenizerSpec parse_tokenizer_json(std::string text, const std::string& where) {
-  TokenizerSpec spec;
-  spec.where = where;
-  const VocabCut cut = cut_out_vocab(text);
-  const Json root = parse_json(cut.rest, where);
-  if (!root.is_object()) bad_input(where, "not a JSON object");
-  read_model(object_member(root, "model", where), cut.object, spec);
-  read_normalizer(member(root, "normalizer"), spec);
-  const std::string pre_tokenizer = type_of(member(root, "pre_tokenizer"), "pre_tokenizer", where);
-  if (pre_tokenizer != "BertPreTokenizer") unsupported("pre_tokenizer", pre_tokenizer, "BertPreTokenizer", where);
-  read_added_tokens(member(root, "added_tokens"), spec);
-  read_post_processor(member(root, "post_processor"), spec);
-  read_decoder(member(root, "decoder"), spec);
-  const Json& truncation = member(root, "truncation");
-  if (truncation.is_object()) spec.truncate_left = json_string_or(truncation, "direction", "Right", where) == "Left";
-  spec.tokenizer_json = std::move(text);
-  return spec;
+std::vector<MergeRule> parse_merges_txt(std::string_view text, const std::string& where) {
+  std::vector<MergeRule> merges;
+  for (const std::string& line : parse_vocab_txt(text, where)) {
+    if (!line.empty() && !line.starts_with("#version")) merges.push_back(split_merge(line, where));
+  }
+  return merges;
 }
 
 TokenizerSpec read_tokenizer_folder(const fs::path& folder) {
-  const fs::path json_path = folder / "tokenizer.json", vocab_path = folder / "vocab.txt";
-  const fs::path config_path = folder / "tokenizer_config.json", map_path = folder / "special_tokens_map.json";
-  const fs::path added_path = folder / "added_tokens.json";
-  const bool has_json = fs::exists(json_path);
-  if (!has_json && !fs::exists(vocab_path)) {
-    io_error(folder.string(), "neither tokenizer.json nor vocab.txt is there");
-  }
-  std::string config_text = read_if_there(config_path), map_text = read_if_there(map_path);
-  const Json config = config_text.empty() ? Json::object() : parse_json(config_text, config_path.string());
-  const Json map = map_text.empty() ? Json::object() : parse_json(map_text, map_path.string());
-
-  TokenizerSpec spec;
-  if (has_json) {
-    spec = parse_tokenizer_json(read_file(json_path), json_path.string());
-    read_token_names(map, spec.options, map_path.string());
-    read_config(config, spec, config_path.string());
-    warn_of_contradiction(config, spec, config_path.string());
-  } else {
-    std::vector<std::string> pieces = parse_vocab_txt(read_file(vocab_path), vocab_path.string());
-    WordPieceOptions options;
-    options.lowercase = !config_text.empty() || !has_capitals(pieces);
-    read_token_names(map, options, map_path.string());
-    read_token_name(map, "unk_token", options.unk_token, map_path.string());
-    read_token_names(config, options, config_path.string());
-    read_wordpiece_config(config, options, config_path.string());
-    spec = spec_from_pieces(std::move(pieces), std::move(options), vocab_path.string());
-    read_config(config, spec, config_path.string());
-    read_added_decoder(member(config, "added_tokens_decoder"), spec, config_path.string());
-    const std::string added_text = read_if_there(added_path);
-    if (!added_text.empty()) read_added_ids(parse_json(added_text, added_path.string()), spec, added_path.string());
-    std::sort(spec.added.begin(), spec.added.end(), [](const auto& a, const auto& b) { return a.id < b.id; });
-  }
-  spec.tokenizer_config = std::move(config_text);
-  spec.special_tokens_map = std::move(map_text);
-  return spec;
+  return FolderReader(folder).read();
 }
 
 }  // namespace fettle

@@ -21,15 +21,44 @@ struct TemplateItem {
   int32_t type_id = 0;
 };
 
+struct MergeRule {
+  std::string left, right;
+};
+struct ScoredPiece {
+  std::string text;
+  double score = 0;
+};
+
+enum class PieceModelKind : uint8_t { kWordPiece, kBytePair };
+enum class DecoderKind : uint8_t { kNone, kWordPiece, kByteLevel };  // none: pieces are joined with spaces
+
+// The `ByteLevel` pre-tokenizer and the `BPE` model behind it.
+struct BytePairOptions {
+  bool add_prefix_space = false;
+  bool ignore_merges = false;  // a word that is a piece is not merged but taken whole
+  bool fuse_unk = false;       // unknown bytes in a row give one unknown piece
+  bool has_unk = false;        // else unknown bytes give nothing; the piece is options.unk_token
+};
+
+// What the post-processors `RobertaProcessing` and `ByteLevel` do to offsets: no white space at the ends of a token.
+struct OffsetTrimming {
+  bool on = false;
+  bool add_prefix_space = false;  // then the first space of the first token is one that the pre-tokenizer added
+};
+
 struct TokenizerSpec {
   std::string where;  // file that errors name
-  WordPieceOptions options;
+  PieceModelKind kind = PieceModelKind::kWordPiece;
+  WordPieceOptions options;         // names of special tokens; the rest is for WordPiece
   std::vector<std::string> pieces;  // of the model; "" for an unused id
   bool duplicates_allowed = false;  // the last of equal pieces wins (vocab.txt)
+  BytePairOptions byte_pair;
+  std::vector<MergeRule> merges;  // of byte-pair encoding, the most important first
   std::vector<AddedToken> added;
   std::vector<TemplateItem> single, pair;
   bool truncate_left = false;
-  bool has_decoder = true;  // WordPiece; without it decoded pieces are joined with spaces
+  OffsetTrimming trimming;
+  DecoderKind decoder = DecoderKind::kWordPiece;
   std::string decoder_prefix = "##";
   bool decoder_cleanup = true;
   bool clean_up_spaces = true;  // once more over the whole decoded text (tokenizer_config.json)
@@ -49,10 +78,14 @@ TokenizerSpec spec_from_pieces(std::vector<std::string> pieces, WordPieceOptions
 TokenizerSpec parse_tokenizer_json(std::string text, const std::string& where);
 // Lines of a vocab.txt; the line's number is the id.
 std::vector<std::string> parse_vocab_txt(std::string_view text, const std::string& where);
+// Lines "left right" of a merges.txt, a first line "#version…" and empty ones left out.
+std::vector<MergeRule> parse_merges_txt(std::string_view text, const std::string& where);
 
 // The files that Tokenizer::save writes.
 std::string make_tokenizer_json(const TokenizerSpec& spec);
 std::string make_vocab_txt(const TokenizerSpec& spec);
+std::string make_vocab_json(const TokenizerSpec& spec);
+std::string make_merges_txt(const TokenizerSpec& spec);
 Json make_tokenizer_config(const TokenizerSpec& spec);
 Json make_special_tokens_map(const TokenizerSpec& spec);
 

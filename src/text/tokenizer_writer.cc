@@ -50,6 +50,11 @@ Json added_token_json(const AddedToken& token, bool with_id) {
   return out;
 }
 
+std::string tokenizer_class(const TokenizerSpec& spec) {
+  if (spec.kind == PieceModelKind::kWordPiece) return "BertTokenizer";
+  return spec.single.size() > 1 ? "RobertaTokenizer" : "GPT2Tokenizer";
+}
+
 Json strip_accents_json(const WordPieceOptions& options) {
   return options.strip_accents ? Json(*options.strip_accents) : Json(nullptr);
 }
@@ -67,41 +72,95 @@ void add_token_names(const TokenizerSpec& spec, Json& out) {
   add("unk_token", spec.options.unk_token);
 }
 
-}  // namespace
+Json normalizer_json(const TokenizerSpec& spec) {
+  if (spec.kind == PieceModelKind::kBytePair) return nullptr;
+  return {{"type", "BertNormalizer"},
+          {"clean_text", spec.options.clean_text},
+          {"handle_chinese_chars", spec.options.split_chinese},
+          {"strip_accents", strip_accents_json(spec.options)},
+          {"lowercase", spec.options.lowercase}};
+}
 
-std::string make_tokenizer_json(const TokenizerSpec& spec) {
-  const WordPieceOptions& options = spec.options;
+Json byte_level_json(bool add_prefix_space, bool trim_offsets) {
+  return {{"type", "ByteLevel"},
+          {"add_prefix_space", add_prefix_space},
+          {"trim_offsets", trim_offsets},
+          {"use_regex", true}};
+}
+
+Json pre_tokenizer_json(const TokenizerSpec& spec) {
+  if (spec.kind == PieceModelKind::kBytePair) return byte_level_json(spec.byte_pair.add_prefix_space, true);
+  return {{"type", "BertPreTokenizer"}};
+}
+
+Json template_processing_json(const TokenizerSpec& spec) {
   Json specials = Json::object();
   Json single = template_json(spec, spec.single, specials);
   Json pair = template_json(spec, spec.pair, specials);
+  return {{"type", "TemplateProcessing"},
+          {"single", std::move(single)},
+          {"pair", std::move(pair)},
+          {"special_tokens", std::move(specials)}};
+}
+
+Json post_processor_json(const TokenizerSpec& spec) {
+  Json specials = template_processing_json(spec);
+  if (!spec.trimming.on) return specials;
+  Json trimming = byte_level_json(spec.trimming.add_prefix_space, true);
+  if (specials["special_tokens"].empty()) return trimming;
+  return {{"type", "Sequence"}, {"processors", Json::array({std::move(trimming), std::move(specials)})}};
+}
+
+Json decoder_json(const TokenizerSpec& spec) {
+  switch (spec.decoder) {
+    case DecoderKind::kNone:
+      break;
+    case DecoderKind::kWordPiece:
+      return {{"type", "WordPiece"}, {"prefix", spec.decoder_prefix}, {"cleanup", spec.decoder_cleanup}};
+    case DecoderKind::kByteLevel:
+      return byte_level_json(true, true);
+  }
+  return nullptr;
+}
+
+Json model_json(const TokenizerSpec& spec) {
+  const WordPieceOptions& options = spec.options;
+  if (spec.kind == PieceModelKind::kBytePair) {
+    return {{"type", "BPE"},
+            {"dropout", nullptr},
+            {"unk_token", spec.byte_pair.has_unk ? Json(options.unk_token) : Json(nullptr)},
+            {"continuing_subword_prefix", ""},
+            {"end_of_word_suffix", ""},
+            {"fuse_unk", spec.byte_pair.fuse_unk},
+            {"byte_fallback", false},
+            {"ignore_merges", spec.byte_pair.ignore_merges}};
+  }
+  return {{"type", "WordPiece"},
+          {"unk_token", options.unk_token},
+          {"continuing_subword_prefix", options.continuing_prefix},
+          {"max_input_chars_per_word", options.max_input_chars_per_word}};
+}
+
+}  // namespace
+
+std::string make_tokenizer_json(const TokenizerSpec& spec) {
   Json root;
   root["version"] = "1.0";
   root["truncation"] = nullptr;
   root["padding"] = nullptr;
   root["added_tokens"] = Json::array();
   for (const AddedToken& token : spec.added) root["added_tokens"].push_back(added_token_json(token, true));
-  root["normalizer"] = {{"type", "BertNormalizer"},
-                        {"clean_text", options.clean_text},
-                        {"handle_chinese_chars", options.split_chinese},
-                        {"strip_accents", strip_accents_json(options)},
-                        {"lowercase", options.lowercase}};
-  root["pre_tokenizer"] = {{"type", "BertPreTokenizer"}};
-  root["post_processor"] = {{"type", "TemplateProcessing"},
-                            {"single", std::move(single)},
-                            {"pair", std::move(pair)},
-                            {"special_tokens", std::move(specials)}};
-  root["decoder"] = nullptr;
-  if (spec.has_decoder) {
-    root["decoder"] = {{"type", "WordPiece"}, {"prefix", spec.decoder_prefix}, {"cleanup", spec.decoder_cleanup}};
-  }
-  root["model"] = {{"type", "WordPiece"},
-                   {"unk_token", options.unk_token},
-                   {"continuing_subword_prefix", options.continuing_prefix},
-                   {"max_input_chars_per_word", options.max_input_chars_per_word}};
+  root["normalizer"] = normalizer_json(spec);
+  root["pre_tokenizer"] = pre_tokenizer_json(spec);
+  root["post_processor"] = post_processor_json(spec);
+  root["decoder"] = decoder_json(spec);
+  root["model"] = model_json(spec);
   std::string text = root.dump(2);
-  // The model is the last member: the vocabulary goes before its closing brace and that of the whole.
+  // The model is the last member: its lists go before its closing brace and that of the whole.
   text.erase(text.rfind("\n  }\n}"));
-  return text + ",\n    \"vocab\": " + format_vocab_object(spec.pieces) + "\n  }\n}\n";
+  text += ",\n    \"vocab\": " + format_vocab_object(spec.pieces);
+  if (spec.kind == PieceModelKind::kBytePair) text += ",\n    \"merges\": " + format_merges_array(spec.merges);
+  return text + "\n  }\n}\n";
 }
 
 std::string make_vocab_txt(const TokenizerSpec& spec) {
@@ -114,16 +173,36 @@ std::string make_vocab_txt(const TokenizerSpec& spec) {
   return out;
 }
 
+std::string make_vocab_json(const TokenizerSpec& spec) {
+  std::string text = "{";
+  for (size_t id = 0; id < spec.pieces.size(); ++id) {
+    if (spec.pieces[id].empty()) continue;
+    text += text.size() > 1 ? "," : "";
+    text += Json(spec.pieces[id]).dump() + ":" + std::to_string(id);
+  }
+  return text + "}";
+}
+
+std::string make_merges_txt(const TokenizerSpec& spec) {
+  std::string out = "#version: 0.2\n";
+  for (const MergeRule& merge : spec.merges) out += merge.left + " " + merge.right + "\n";
+  return out;
+}
+
 Json make_tokenizer_config(const TokenizerSpec& spec) {
   const WordPieceOptions& options = spec.options;
   Json decoder = Json::object();
   for (const AddedToken& token : spec.added) decoder[fmt::format("{}", token.id)] = added_token_json(token, false);
   Json out = {{"added_tokens_decoder", std::move(decoder)}, {"clean_up_tokenization_spaces", spec.clean_up_spaces}};
-  out["do_lower_case"] = options.lowercase;
   if (options.model_max_length) out["model_max_length"] = *options.model_max_length;
-  out["strip_accents"] = strip_accents_json(options);
-  out["tokenize_chinese_chars"] = options.split_chinese;
-  out["tokenizer_class"] = "BertTokenizer";
+  if (spec.kind == PieceModelKind::kWordPiece) {
+    out["do_lower_case"] = options.lowercase;
+    out["strip_accents"] = strip_accents_json(options);
+    out["tokenize_chinese_chars"] = options.split_chinese;
+  } else {
+    out["add_prefix_space"] = spec.byte_pair.add_prefix_space;
+  }
+  out["tokenizer_class"] = tokenizer_class(spec);
   if (spec.truncate_left) out["truncation_side"] = "left";
   add_token_names(spec, out);
   return out;

@@ -6,6 +6,8 @@
 #include <cstddef>
 #include <cstring>
 #include <iterator>
+#include <map>
+#include <utility>
 
 #include "text/gen/unicode_ranges.h"
 
@@ -126,7 +128,7 @@ const CharTable& CharTable::get() {
   return table;
 }
 
-CharTable::CharTable() : pages_(1) {
+CharTable::CharTable() {
   for (const CodeRange& range : kRemovedRanges) mark(range.first, range.last, kRemoved);
   for (const CodeRange& range : kSpaceRanges) mark(range.first, range.last, kSpace);
   for (const CodeRange& range : kPunctuationRanges) mark(range.first, range.last, kPunctuation);
@@ -147,7 +149,32 @@ CharTable::CharTable() : pages_(1) {
   }
 }
 
-void CharTable::mark(char32_t first, char32_t last, uint8_t flag) {
+const WordClassTable& WordClassTable::get() {
+  static const WordClassTable table;
+  return table;
+}
+
+WordClassTable::WordClassTable() {
+  for (const CodeRange& range : kLetterRanges) mark(range.first, range.last, kLetterClass);
+  for (const CodeRange& range : kNumberRanges) mark(range.first, range.last, kNumberClass);
+  for (const CodeRange& range : kSpaceRanges) mark(range.first, range.last, kSpaceClass);
+  compact();
+}
+
+void PagedTable::compact() {
+  std::map<Page, uint16_t> known;
+  std::vector<Page> kept;
+  std::vector<uint16_t> moved;
+  for (const Page& page : pages_) {
+    const auto [found, is_new] = known.emplace(page, static_cast<uint16_t>(kept.size()));
+    if (is_new) kept.push_back(page);
+    moved.push_back(found->second);
+  }
+  for (uint16_t& page : page_of_) page = moved[page];
+  pages_ = std::move(kept);
+}
+
+void PagedTable::mark(char32_t first, char32_t last, uint8_t flag) {
   for (char32_t code = first; code <= last; ++code) {
     uint16_t& page = page_of_[code >> 8];
     if (page == 0) {

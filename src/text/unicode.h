@@ -46,6 +46,12 @@ inline int encode_utf8(char32_t code, char* out) {
 }
 
 void append_utf8(char32_t code, std::string& out);
+// Code points of well-formed UTF-8.
+inline int32_t count_chars(std::string_view text) {
+  int32_t n = 0;
+  for (const char c : text) n += (static_cast<unsigned char>(c) & 0xc0) != 0x80;
+  return n;
+}
 bool is_valid_utf8(std::string_view text);
 // The text with every ill-formed part replaced by U+FFFD.
 std::string replace_invalid_utf8(std::string_view text);
@@ -62,19 +68,42 @@ enum CharFlag : uint8_t {
   kHasLower = 128,   // to_lower changes it
 };
 
-// CharFlag bits of every code point, in two stages.
-class CharTable {
+// A byte of bits for every code point, in two stages.
+class PagedTable {
  public:
-  static const CharTable& get();
   uint8_t flags(char32_t code) const { return pages_[page_of_[code >> 8]][code & 0xff]; }
+
+ protected:
+  PagedTable() : pages_(1) {}
+  void mark(char32_t first, char32_t last, uint8_t flag);
+  // Makes equal pages one.
+  void compact();
 
  private:
   using Page = std::array<uint8_t, 256>;
-  CharTable();
-  void mark(char32_t first, char32_t last, uint8_t flag);
-
   std::array<uint16_t, 0x1100> page_of_{};
   std::vector<Page> pages_;
+};
+
+// CharFlag bits.
+class CharTable : public PagedTable {
+ public:
+  static const CharTable& get();
+
+ private:
+  CharTable();
+};
+
+// What GPT-2's pattern tells apart: `\p{L}`, `\p{N}`, `\s` and the rest.
+enum WordClass : uint8_t { kOtherClass = 0, kLetterClass = 1, kNumberClass = 2, kSpaceClass = 3 };
+
+class WordClassTable : public PagedTable {
+ public:
+  static const WordClassTable& get();
+  WordClass of(char32_t code) const { return static_cast<WordClass>(flags(code)); }
+
+ private:
+  WordClassTable();
 };
 
 // Up to four code points.

@@ -18,12 +18,12 @@ bool starts_char(char byte) {
 
 }  // namespace
 
-Vocabulary::Vocabulary(const std::vector<std::string>& pieces, std::string continuing_prefix)
+Vocabulary::Vocabulary(const std::vector<std::string>& pieces, std::optional<std::string> continuing_prefix)
     : continuing_prefix_(std::move(continuing_prefix)) {
   size_t n_bytes = 0, n_keys = 0;
   for (const std::string& piece : pieces) {
     n_bytes += piece.size();
-    n_keys += piece.starts_with(continuing_prefix_) ? 2 : 1;
+    n_keys += continues(piece) ? 2 : 1;
   }
   text_.reserve(n_bytes);
   spans_.reserve(pieces.size());
@@ -36,7 +36,7 @@ Vocabulary::Vocabulary(const std::vector<std::string>& pieces, std::string conti
     text_ += piece;
     if (piece.empty()) continue;
     insert(id, kWhole);
-    if (piece.size() > continuing_prefix_.size() && piece.starts_with(continuing_prefix_)) insert(id, kContinuing);
+    if (continues(piece) && piece.size() > continuing_prefix_->size()) insert(id, kContinuing);
     if (!earlier) continue;
     spans_[static_cast<size_t>(*earlier)].size = 0;
     duplicate_ = piece;
@@ -57,7 +57,7 @@ void Vocabulary::insert(int32_t id, Kind kind) {
 
 std::string_view Vocabulary::key_of(int32_t id, Kind kind) const {
   const std::string_view text = piece(id);
-  return kind == kWhole ? text : text.substr(continuing_prefix_.size());
+  return kind == kWhole ? text : text.substr(continuing_prefix_->size());
 }
 
 size_t Vocabulary::slot_of(uint64_t hash, std::string_view key, Kind kind) const {

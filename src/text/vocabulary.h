@@ -1,4 +1,4 @@
-// The pieces of a WordPiece model, and greedy longest-match-first cutting of a word into them.
+// The pieces of a model by id and by text, and WordPiece's greedy longest-match-first cutting of a word into them.
 #pragma once
 
 #include <cstdint>
@@ -13,8 +13,8 @@ namespace fettle {
 class Vocabulary {
  public:
   // kBadInput when the pieces are chosen to collide. The index is the id. Of equal pieces the last wins and the others'
-  // ids become unused.
-  Vocabulary(const std::vector<std::string>& pieces, std::string continuing_prefix);
+  // ids become unused. Without a prefix there are no continuing pieces, and nothing to cut words into.
+  Vocabulary(const std::vector<std::string>& pieces, std::optional<std::string> continuing_prefix);
 
   int size() const { return static_cast<int>(spans_.size()); }
   std::string_view piece(int32_t id) const { return text_of(spans_[static_cast<size_t>(id)]); }
@@ -43,13 +43,16 @@ class Vocabulary {
   size_t first_slot(uint64_t hash) const { return static_cast<size_t>(hash ^ hash >> 32) & mask_; }
   static uint64_t seed(Kind kind) { return kind == kWhole ? 0x243f6a8885a308d3u : 0x13198a2e03707344u; }
   std::string_view text_of(Span span) const { return std::string_view(text_).substr(span.begin, span.size); }
+  bool continues(std::string_view piece) const {
+    return continuing_prefix_.has_value() && piece.starts_with(*continuing_prefix_);
+  }
   void insert(int32_t id, Kind kind);
   std::string_view key_of(int32_t id, Kind kind) const;
   // The slot that holds the key, or the empty one where it belongs.
   size_t slot_of(uint64_t hash, std::string_view key, Kind kind) const;
   std::optional<int32_t> lookup(uint64_t hash, std::string_view key, Kind kind) const;
 
-  std::string continuing_prefix_;
+  std::optional<std::string> continuing_prefix_;
   std::string text_;  // all pieces, one behind the other
   std::vector<Span> spans_;
   std::vector<Slot> slots_;

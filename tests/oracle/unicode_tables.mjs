@@ -1,5 +1,5 @@
 // Prints src/text/gen/unicode_ranges.h: the character classes that Hugging Face's BertNormalizer and BertPreTokenizer
-// really use (tables of Unicode 8 and 9), found by asking them about every code point.
+// (tables of Unicode 8 and 9) and ByteLevel really use, found by asking them about every code point.
 //   node tests/oracle/unicode_tables.mjs | clang-format-14 --assume-filename=x.h > src/text/gen/unicode_ranges.h
 import { createRequire } from 'node:module';
 
@@ -10,6 +10,8 @@ const clean = normalizer(true, false);
 const strip = normalizer(false, true);
 const nfd = tokenizers.nfdNormalizer();
 const split = tokenizers.bertPreTokenizer();
+const bytes = tokenizers.byteLevelPreTokenizer(false);
+const n_words = (text) => bytes.preTokenizeString(text).length;
 
 const swapped = (x, y) => nfd.normalizeString('a' + x + y) === 'a' + y + x;
 
@@ -60,8 +62,10 @@ function print(comment, type, name, entries) {
   console.log(line + '\n};\n');
 }
 
-const removed = [], punctuation = [], marks = [], ranks = new CombiningRanks();
+const removed = [], punctuation = [], marks = [], letters = [], numbers = [], ranks = new CombiningRanks();
 for (const [c, text] of codePoints()) {
+  if (n_words('a' + text + 'a') === 1) letters.push([c, 0]);
+  if (n_words('1' + text + '1') === 1) numbers.push([c, 0]);
   const decomposed = nfd.normalizeString(text);
   if (clean.normalizeString('a' + text + 'b') === 'ab') removed.push([c, 0]);
   if (split.preTokenizeString('a' + text + 'b').length === 3) punctuation.push([c, 0]);
@@ -89,4 +93,6 @@ print('A word of their own.', 'CodeRange', 'kPunctuationRanges', punctuation);
 print('Dropped by strip_accents after decomposition (nonspacing marks).', 'CodeRange', 'kMarkRanges', marks);
 print('Canonical combining classes other than 0, numbered in their order.', 'RankedRange', 'kCombiningRanges',
       ranks.entries());
+print('Letters, as ByteLevel has them.', 'CodeRange', 'kLetterRanges', letters);
+print('Numbers, as ByteLevel has them.', 'CodeRange', 'kNumberRanges', numbers);
 console.log('}  // namespace fettle::unicode');

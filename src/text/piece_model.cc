@@ -1,0 +1,40 @@
+#include "text/piece_model.h"
+
+#include <fmt/format.h>
+
+#include "base/error.h"
+#include "base/printable.h"
+#include "text/byte_pair_model.h"
+#include "text/wordpiece_model.h"
+
+namespace fettle {
+
+void PieceModel::give_back(TokenizerSpec& spec) const {
+  spec.pieces.clear();
+  for (int32_t id = 0; id < size(); ++id) spec.pieces.emplace_back(piece(id));
+}
+
+std::unique_ptr<const PieceModel> make_piece_model(TokenizerSpec& spec) {
+  std::unique_ptr<const PieceModel> model;
+  if (spec.kind == PieceModelKind::kBytePair) {
+    model = std::make_unique<const BytePairModel>(spec);
+  } else {
+    model = std::make_unique<const WordPieceModel>(spec);
+  }
+  spec.pieces = {};
+  spec.merges = {};
+  return model;
+}
+
+void check_duplicates(const Vocabulary& vocabulary, const TokenizerSpec& spec) {
+  if (spec.duplicates_allowed || vocabulary.duplicate().empty()) return;
+  bad_input(spec.where, fmt::format("the vocabulary has \"{}\" twice", printable(vocabulary.duplicate())));
+}
+
+int32_t require_piece(const Vocabulary& vocabulary, std::string_view piece, const std::string& where) {
+  const std::optional<int32_t> id = vocabulary.find(piece);
+  if (!id) bad_input(where, fmt::format("the vocabulary has no \"{}\"", printable(piece)));
+  return *id;
+}
+
+}  // namespace fettle

@@ -1,0 +1,30 @@
+// What the readers of tokenizer.json and of the files beside it share.
+#pragma once
+
+#include <optional>
+#include <string>
+
+#include "base/json.h"
+#include "text/tokenizer_spec.h"
+
+namespace fettle {
+
+// object[key], null when it is absent.
+const Json& json_member(const Json& object, const char* key);
+// The same; kBadInput when it is no object.
+const Json& json_object_member(const Json& object, const char* key, const std::string& where);
+std::optional<bool> json_optional_bool(const Json& object, const char* key, const std::string& where);
+
+// {"content": …, "special": …, …}. kBadInput when its content is empty or too long.
+AddedToken read_added_token(const Json& item, int64_t id, const std::string& where);
+AddedToken checked_added_token(AddedToken token, const std::string& where);
+// [CLS] A [SEP] and [CLS] A [SEP] B [SEP].
+void set_bert_template(int32_t cls, int32_t sep, TokenizerSpec& spec);
+// <s> A </s> and <s> A </s></s> B </s>, all of type 0.
+void set_roberta_template(int32_t cls, int32_t sep, TokenizerSpec& spec);
+// Kind, decoder and names of special tokens as RoBERTa has them.
+void set_byte_pair_defaults(TokenizerSpec& spec);
+// The text alone, or one text behind the other.
+void set_bare_template(TokenizerSpec& spec);
+
+}  // namespace fettle
