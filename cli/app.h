@@ -120,6 +120,7 @@ void add_demo(Program& program);
 void add_inspect(Program& program);
 void add_tokenize(Program& program);
 void add_cpu(Program& program);
+void add_profile(Program& program);
 void add_eval(Program& program);
 
 }  // namespace fettle::cli

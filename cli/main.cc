@@ -11,6 +11,7 @@ int main(int argc, char** argv) {
   add_quantize(program);
   add_bench(program);
   add_compare(program);
+  add_profile(program);
   add_eval(program);
   add_predict(program);
   add_inspect(program);

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <vector>
 
+#include "evaluate/columns.h"
 #include "evaluate/report.h"
 
 namespace fettle {
@@ -12,11 +13,6 @@ namespace {
 
 constexpr size_t kMaxWidth = 110;
 constexpr size_t kMinNameWidth = 12;
-
-// Terminal columns of UTF-8 text without wide characters: code points.
-size_t display_width(std::string_view text) {
-  return static_cast<size_t>(std::count_if(text.begin(), text.end(), [](char c) { return (c & 0xC0) != 0x80; }));
-}
 
 std::string shorten(std::string_view text, size_t width) {
   if (display_width(text) <= width) return std::string(text);

@@ -48,19 +48,6 @@ void read_offsets(const int32_t* offsets, int64_t n_sequences, Sequences& sequen
   }
 }
 
-// Ops count all parameters as f32.
-double bytes_saved(const NodeBinding& binding) {
-  if (!binding.node.op->name().starts_with("linear")) return 0;
-  double saved = 0;
-  for (size_t i = 1; i < binding.node.inputs.size(); ++i) {
-    if (!binding.is_constant(i)) continue;
-    const EncodedTensor& stored = binding.parameters.stored(binding.node.inputs[i]);
-    saved +=
-        static_cast<double>(element_count(stored.shape)) * sizeof(float) - static_cast<double>(stored.size_bytes());
-  }
-  return saved;
-}
-
 }  // namespace
 
 struct Executor::Impl {
@@ -86,7 +73,8 @@ struct Executor::Impl {
   Sequences sequences;
   RunContext context;
   int64_t packed_bytes = 0;
-  std::vector<double> unread_bytes;  // by node: what the encodings of its weights save over f32
+  std::vector<KernelReport> reports;
+  std::vector<WeightTraffic> traffic;  // by node
   bool profiling = false;
   std::vector<NodeProfile> profiles;
 };
@@ -135,10 +123,11 @@ void Executor::Impl::make_kernels(ParameterBinder& parameters) {
       const OpKernel* found = find_op_kernel(node.op->name());
       if (found != nullptr) kernel = found->make(binding);
     }
+    reports.push_back(report_kernel(binding, kernel != nullptr));
+    traffic.push_back(weight_traffic(binding));
     if (kernel == nullptr) kernel = make_reference_node(binding);
     packed_bytes += kernel->packed_bytes();
     kernels.push_back(std::move(kernel));
-    unread_bytes.push_back(bytes_saved(binding));
   }
   // An output may be a parameter itself.
   for (const auto& [name, id] : graph.outputs()) parameters.dense_slot(id);
@@ -215,8 +204,12 @@ void Executor::Impl::run() {
 void Executor::Impl::add_costs(size_t node) {
   const NodeView view{graph, graph.nodes()[node]};
   const Cost cost = view.node.op->cost(view, bindings);
+  const WeightTraffic& weights = traffic[node];
+  const auto rows = static_cast<double>(layout.slot(view.node.outputs[0]).rows);
+  const double weight_bytes = weights.fixed + rows * weights.per_row;
   profiles[node].flops += cost.flops;
-  profiles[node].bytes += cost.bytes - unread_bytes[node];
+  profiles[node].weight_bytes += weight_bytes;
+  profiles[node].bytes += cost.bytes - weights.counted_fixed - rows * weights.counted_per_row + weight_bytes;
 }
 
 void Executor::Impl::run_profiled() {
@@ -268,8 +261,12 @@ void Executor::set_profiling(bool on) {
   }
 }
 
-std::vector<NodeProfile> Executor::profile() const {
+const std::vector<NodeProfile>& Executor::profile() const {
   return impl_->profiles;
+}
+
+const std::vector<KernelReport>& Executor::kernels() const {
+  return impl_->reports;
 }
 
 }  // namespace fettle

@@ -11,6 +11,7 @@
 
 #include "graph/graph.h"
 #include "kernels/kernel_table.h"
+#include "runtime/kernel_report.h"
 #include "tensor/encoding.h"
 
 namespace fettle {
@@ -28,14 +29,15 @@ struct ExecutorOptions {
   bool pack_parameters = true;
 };
 
-// Time of each node over all profiled runs.
+// Time and work of each node over all profiled runs.
 struct NodeProfile {
   std::string op;
   std::string name;
   int64_t calls = 0;
   double total_ms = 0;
   double flops = 0;
-  double bytes = 0;
+  double bytes = 0;         // read and written
+  double weight_bytes = 0;  // constants among them: what has to come from memory in every run
 };
 
 // Not thread safe: one executor per concurrent caller.
@@ -60,7 +62,10 @@ class Executor {
   int64_t arena_bytes() const;
   int64_t packed_bytes() const;
   void set_profiling(bool on);
-  std::vector<NodeProfile> profile() const;
+  // In the order in which the nodes run; empty when nothing was profiled.
+  const std::vector<NodeProfile>& profile() const;
+  // The kernel of each node, in the same order.
+  const std::vector<KernelReport>& kernels() const;
 
  private:
   struct Impl;

@@ -45,7 +45,8 @@ void check_finite(const Tensor& values, std::string_view what) {
 struct Session::Impl {
   Impl(std::shared_ptr<const Model> model_in, const SessionOptions& options_in);
 
-  std::unique_ptr<Executor> make_executor(Head head, std::vector<PassReport>* reports);
+  // `is_main`: its passes are the session's to report.
+  std::unique_ptr<Executor> make_executor(Head head, bool is_main);
   // The batch's own, or a copy that begins where the model's positions do.
   const std::vector<int32_t>& positions_of(const RaggedBatch& batch);
   void bind(Executor& executor, const RaggedBatch& batch);
@@ -61,6 +62,7 @@ struct Session::Impl {
   const KernelTable& table;
   Head head;
   std::vector<PassReport> reports;
+  std::vector<FusionReport> fusions;
   std::unique_ptr<Executor> executor;
   std::unique_ptr<Executor> hidden_executor;  // made when hidden states are first asked of a classifier
   std::vector<int32_t> first_tokens;
@@ -78,14 +80,14 @@ Session::Impl::Impl(std::shared_ptr<const Model> model_in, const SessionOptions&
       pool(options.n_threads),
       table(table_named(options.isa)),
       head(model->config.labels.empty() ? Head::kHidden : Head::kClassifier),
-      executor(make_executor(head, &reports)) {}
+      executor(make_executor(head, true)) {}
 
-std::unique_ptr<Executor> Session::Impl::make_executor(Head wanted, std::vector<PassReport>* made_reports) {
+std::unique_ptr<Executor> Session::Impl::make_executor(Head wanted, bool is_main) {
   Graph graph = build_graph(model->config, {.head = wanted});
   if (options.fast_path) {
     for (const Pass& pass : inference_passes()) {
-      const int64_t n_rewrites = pass.run(graph);
-      if (made_reports != nullptr) made_reports->push_back({std::string(pass.name), n_rewrites});
+      const int64_t n_rewrites = pass.run(graph, is_main ? &fusions : nullptr);
+      if (is_main) reports.push_back({std::string(pass.name), n_rewrites});
     }
   }
   int64_t unread_bytes = 0;
@@ -217,8 +219,12 @@ Tensor Session::classify_texts(std::span<const std::string> texts) {
 
 Tensor Session::hidden(const RaggedBatch& batch) {
   if (impl_->head == Head::kHidden) return impl_->run(*impl_->executor, batch, "hidden");
-  if (impl_->hidden_executor == nullptr) impl_->hidden_executor = impl_->make_executor(Head::kHidden, nullptr);
+  if (impl_->hidden_executor == nullptr) impl_->hidden_executor = impl_->make_executor(Head::kHidden, false);
   return impl_->run(*impl_->hidden_executor, batch, "hidden");
+}
+
+Tensor Session::run(const RaggedBatch& batch) {
+  return impl_->head == Head::kClassifier ? classify(batch) : hidden(batch);
 }
 
 Executor& Session::executor() {
@@ -226,6 +232,9 @@ Executor& Session::executor() {
 }
 const std::vector<Session::PassReport>& Session::passes() const {
   return impl_->reports;
+}
+const std::vector<FusionReport>& Session::fusions() const {
+  return impl_->fusions;
 }
 
 }  // namespace fettle

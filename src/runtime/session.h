@@ -6,6 +6,7 @@
 #include <string_view>
 #include <vector>
 
+#include "graph/passes.h"
 #include "model/model.h"
 #include "runtime/executor.h"
 #include "tensor/ragged.h"
@@ -41,6 +42,10 @@ class Session {
     int64_t rewrites = 0;
   };
   const std::vector<PassReport>& passes() const;
+  // Every place where a pass found its pattern: fused, or why not. Empty on the slow path.
+  const std::vector<FusionReport>& fusions() const;
+  // What computes the answers: logits, or hidden states of a model without a head. Valid until the next call.
+  Tensor run(const RaggedBatch& batch);
 
  private:
   struct Impl;
