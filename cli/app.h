@@ -10,6 +10,7 @@
 
 #include "base/json.h"
 #include "data/dataset.h"
+#include "evaluate/machine_limits.h"
 #include "runtime/session.h"
 #include "train/trainer.h"
 
@@ -87,6 +88,11 @@ struct TrainFlags {
 inline constexpr const char* kCheckpointSuffix = ".checkpoints";
 // Removes the folder beside `out`, but never one that the user named.
 void remove_checkpoints(const TrainFlags& flags, const std::string& out);
+
+// What this machine can do, for the session's table and threads: remembered in fettle's cache folder (XDG_CACHE_HOME or
+// ~/.cache), measured when it is not there or `anew`.
+MachineLimits limits_of(const Globals& globals, bool anew = false);
+LimitsCache limits_cache();
 
 // Prints one JSON object (standard output).
 void print_json(const Json& value);

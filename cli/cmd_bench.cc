@@ -97,6 +97,15 @@ Json all_json(const std::vector<BenchmarkResult>& results, const Dataset* data) 
   return Json{{"models", std::move(models)}, {"pairs", std::move(pairs)}};
 }
 
+// How near each is to what the machine allows.
+void print_limits(const std::vector<BenchmarkResult>& results) {
+  for (const BenchmarkResult& result : results) {
+    if (result.roofline_ratio < 0) continue;
+    print(fmt::format("{}: the median is {:.2f} times the machine's limit for this query ({:.3f} ms)\n", result.name,
+                      result.roofline_ratio, result.latency.p50_ms / result.roofline_ratio));
+  }
+}
+
 int run_bench(const BenchCommand& command, const Globals& globals, bool single) {
   if (!command.report.empty() && !globals.force && std::filesystem::exists(command.report)) {
     usage_error(command.report, "exists already", "--force overwrites");
@@ -104,6 +113,7 @@ int run_bench(const BenchCommand& command, const Globals& globals, bool single) 
   const std::vector<Candidate> candidates = load_candidates(command, globals);
   BenchmarkOptions options = command.options;
   options.session = globals.session();
+  options.limits = limits_of(globals).roofline;
   if (command.sequence > 0) {
     options.query = query_of_length(*candidates[0].model, options.query, command.sequence);
   }
@@ -131,6 +141,7 @@ int run_bench(const BenchCommand& command, const Globals& globals, bool single) 
     print_json(single ? to_json(results[0]) : all_json(results, evaluation));
   } else {
     print_table(rows);
+    print_limits(results);
   }
   return 0;
 }

@@ -49,6 +49,7 @@ int run_compress(const CompressCommand& command, const Globals& globals) {
   options.oos_share = command.threshold.oos_share;
   options.quantize_embeddings = !command.float_embeddings;
   options.benchmark.session = globals.session();
+  options.benchmark.limits = limits_of(globals).roofline;
   options.work_folder = beside(command.out, ".work");
   options.budget_s = 60 * command.budget_minutes;
   const CompressResult result = compress(teacher, train, eval, test, options);

@@ -76,6 +76,7 @@ CompressOptions compress_options(const Model& teacher, const Globals& globals) {
                       fmt::format("layers=0,{} hidden={}", n_layers / 2, teacher.config.hidden_size / 2)};
   options.benchmark.query = "could you set an alarm for six in the morning please";
   options.benchmark.session = globals.session();
+  options.benchmark.limits = limits_of(globals).roofline;
   return options;
 }
 

@@ -10,7 +10,6 @@
 #include "cli/app.h"
 #include "evaluate/benchmark.h"
 #include "evaluate/profile_report.h"
-#include "kernels/dispatch.h"
 
 namespace fettle::cli {
 
@@ -93,10 +92,7 @@ int run_profile(ProfileCommand command, const Globals& globals) {
   options.session.precision = command.precision == "bf16" ? Precision::kBF16 : Precision::kF32;
   options.slow_path = command.path != "on";
   options.fast_path = command.path != "off";
-  {
-    ThreadPool pool(globals.threads);
-    options.limits = measure_roofline(table_named(globals.isa), pool);
-  }
+  options.limits = limits_of(globals).roofline;
   const std::vector<PathProfile> paths = profile_model(model, input, options);
   if (globals.json) {
     print_json(to_json(paths));

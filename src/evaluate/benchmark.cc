@@ -10,6 +10,7 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/progress.h"
+#include "evaluate/profile.h"
 
 namespace fettle {
 
@@ -118,6 +119,9 @@ std::vector<BenchmarkResult> benchmark(const std::vector<Candidate>& candidates,
       result.predictions = apply_threshold(result.predictions, candidates[c].model->oos_threshold, data->oos_label);
       result.quality = measure_quality(result.predictions, *data);
       result.has_quality = true;
+    }
+    if (options.limits.bandwidth_gb_s > 0) {
+      result.roofline_ratio = result.latency.p50_ms / least_ms_of(*sessions[c], query.texts, options.limits);
     }
     Executor& executor = sessions[c]->executor();
     result.peak_memory_mb = static_cast<double>(executor.packed_bytes() + executor.arena_bytes()) / kMiB;

@@ -7,6 +7,7 @@
 
 #include "data/dataset.h"
 #include "evaluate/metrics.h"
+#include "kernels/roofline.h"
 #include "model/model.h"
 #include "runtime/session.h"
 
@@ -28,6 +29,7 @@ struct BenchmarkOptions {
   int64_t runs = 100;
   int64_t batch_size = 1;  // the query repeated
   SessionOptions session;
+  Roofline limits;  // of this machine, for roofline_ratio; zeros: it is not wanted
 };
 
 struct BenchmarkResult {
@@ -37,7 +39,7 @@ struct BenchmarkResult {
   double tokenize_us = 0;
   double samples_per_s = 0;    // of the whole evaluation set in batches; of the query without data
   double peak_memory_mb = 0;   // packed parameters and activation arena
-  double roofline_ratio = -1;  // measured time / least time by bytes and operations; -1: not measured
+  double roofline_ratio = -1;  // median / the machine's limit for that query (profile.h); -1: not measured
   bool has_quality = false;
   Quality quality;
   Predictions predictions;

@@ -7,6 +7,7 @@
 
 #include "base/cancel.h"
 #include "base/error.h"
+#include "evaluate/profile.h"
 
 namespace fettle {
 namespace {
@@ -57,6 +58,23 @@ TEST(Benchmark, WithDataItMeasuresQualityToo) {
     for (const int32_t label : result.predictions.labels) right += label == 0;
     EXPECT_NEAR(result.quality.accuracy, static_cast<double>(right) / 3, 1e-12);
   }
+}
+
+TEST(Benchmark, RooflineRatioIsTheMedianOverTheLimit) {
+  const Roofline limits{.bandwidth_gb_s = 1, .peak_f32_gflops = 1, .peak_bf16_gflops = 1, .peak_int8_gops = 1};
+  Roofline twice = limits;
+  twice.bandwidth_gb_s = twice.peak_f32_gflops = 2;
+  const BenchmarkOptions options{.query = "red blue", .runs = 3, .session = {}, .limits = limits};
+  const BenchmarkResult result = benchmark(two_models(), nullptr, options)[0];
+  Session session(toy_model(1), {.n_threads = 1});
+  const std::vector<std::string> texts = {"red blue"};
+  const double limit_ms = least_ms_of(session, texts, limits);
+  EXPECT_NEAR(result.roofline_ratio, result.latency.p50_ms / limit_ms, 1e-9);
+  Session other(toy_model(1), {.n_threads = 1});
+  EXPECT_NEAR(least_ms_of(other, texts, twice), limit_ms / 2, 1e-12);
+  // More than half of the limit is that of four tokens' products: one layer of 32 · (4 · 32 + 2 · 64) weights.
+  EXPECT_GT(limit_ms, 4 * 2 * 32 * (32 * 2) / 1e6);
+  EXPECT_EQ(benchmark(two_models(), nullptr, {.runs = 1, .session = {}})[0].roofline_ratio, -1);
 }
 
 TEST(Benchmark, BadOptionsAndCtrlCEndIt) {

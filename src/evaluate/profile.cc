@@ -199,6 +199,19 @@ LeastTime least_time(double weight_bytes, double flops, Arithmetic arithmetic, c
           .computing_ms = peak > 0 ? flops / peak / 1e6 : 0};
 }
 
+double least_ms_of(Session& session, std::span<const std::string> texts, const Roofline& limits) {
+  Executor& executor = session.executor();
+  executor.set_profiling(true);
+  session.classify_texts(texts);
+  executor.set_profiling(false);
+  const std::vector<NodeProfile>& nodes = executor.profile();
+  double sum_ms = 0;
+  for (size_t n = 0; n < nodes.size(); ++n) {
+    sum_ms += least_time(nodes[n].weight_bytes, nodes[n].flops, executor.kernels()[n].arithmetic, limits).ms();
+  }
+  return sum_ms;
+}
+
 double PathProfile::nodes_ms() const {
   double sum = 0;
   for (const NodeTime& node : nodes) sum += node.self_ms;

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -66,6 +67,10 @@ struct LeastTime {
   double ms() const { return std::max(reading_ms, computing_ms); }
 };
 LeastTime least_time(double weight_bytes, double flops, Arithmetic arithmetic, const Roofline& limits);
+
+// Σ of the least times of all nodes for these texts, which are run once. The session must not have been profiled
+// before.
+double least_ms_of(Session& session, std::span<const std::string> texts, const Roofline& limits);
 
 struct ProfileOptions {
   int64_t warmup = 3;

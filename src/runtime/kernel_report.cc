@@ -6,6 +6,7 @@
 
 #include "graph/infer.h"
 #include "kernels/dispatch.h"
+#include "runtime/kernels/pack.h"
 #include "runtime/node_kernel.h"
 
 namespace fettle {
@@ -112,6 +113,18 @@ std::string_view origin_of_op(const KernelTable& table, std::string_view op) {
   return origin_of(table, &KernelTable::layer_norm);
 }
 
+void report_packed_attention(const NodeBinding& binding, KernelReport& report) {
+  const KernelTable& table = *binding.options.table;
+  const bool has_bf16 = table.attention_bf16 != table.attention;
+  if (has_bf16 && has_coarse_weights(binding, binding.node.inputs[0])) {
+    report.arithmetic = Arithmetic::kBF16;
+    report.kernel = fmt::format("bf16 {}", origin_of(table, &KernelTable::attention_bf16));
+    return;
+  }
+  report.kernel = fmt::format("f32 {}", origin_of(table, &KernelTable::attention));
+  if (has_bf16) report.reason = "the weights are f32: no rounding to bf16";
+}
+
 bool reads_tables(const NodeBinding& binding, size_t first_table) {
   return binding.is_constant(first_table) && binding.graph.type(binding.node.inputs[first_table]).shape.size() == 2;
 }
@@ -164,6 +177,8 @@ KernelReport report_kernel(const NodeBinding& binding, bool has_kernel) {
     report_packed_linear(binding, report);
   } else if (is_linear(node) || is_matmul(node)) {
     report_product(binding, report);
+  } else if (node.op->name() == "attention_packed") {
+    report_packed_attention(binding, report);
   } else {
     report.kernel = fmt::format("f32 {}", origin_of_op(*binding.options.table, node.op->name()));
     const int table = first_table(node);

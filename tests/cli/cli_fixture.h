@@ -109,6 +109,7 @@ class CliFixture : public ::testing::Test {
     std::string name = (std::filesystem::temp_directory_path() / "fettle-cli-XXXXXX").string();
     ASSERT_NE(mkdtemp(name.data()), nullptr);
     folder_ = name;
+    ::setenv("XDG_CACHE_HOME", (folder_ / kCache).c_str(), 1);
     write_file(
         folder_ / "train.jsonl",
         "{\"text\":\"turn on the light\",\"label\":\"light\"}\n{\"text\":\"lamp on please\",\"label\":\"light\"}\n"
@@ -164,12 +165,14 @@ class CliFixture : public ::testing::Test {
     std::vector<std::string> names;
     for (const auto& entry : std::filesystem::directory_iterator(folder_)) {
       const std::string name = entry.path().filename().string();
-      if (name != "train.jsonl" && name != "stderr.txt" && name != "tiny.json") names.push_back(name);
+      const auto always = {"train.jsonl", "stderr.txt", "tiny.json", kCache};
+      if (std::ranges::find(always, name) == always.end()) names.push_back(name);
     }
     std::sort(names.begin(), names.end());
     return names;
   }
 
+  static constexpr const char* kCache = ".cache";  // the user's, for the program
   std::filesystem::path folder_;
 };
 

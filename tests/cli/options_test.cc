@@ -74,12 +74,17 @@ TEST_F(Options, UsageErrors) {
   expect_error(run(quantize + " --method rtn --bits 8"), 2, "--method dynamic");
   expect_error(run(quantize + " --group 32"), 2, "--group");
   expect_error(run(quantize + " --bits 4 --group 40"), 2, "--group");
+  const std::string profile = "profile " FETTLE_ENCODER " ";
+  expect_error(run(profile + "--sequence 8 --text a"), 2, "one of --text");
+  expect_error(run(profile + "--padded"), 2, "--fast-path");
+  expect_error(run(profile + "--sequence 100000"), 2, "positions");
+  expect_error(run(profile + "--by layer"), 2, "--by");
   EXPECT_EQ(files(), std::vector<std::string>{});
 }
 
 TEST_F(Options, HelpAndVersionGoToStandardOutput) {
   for (const char* verb : {"", "demo", "compress", "train", "distill", "quantize", "bench", "compare", "eval",
-                           "predict", "inspect", "tokenize", "tokenizer", "tokenizer train", "cpu"}) {
+                           "predict", "inspect", "tokenize", "tokenizer", "tokenizer train", "cpu", "profile"}) {
     const test::Outcome outcome = run(std::string(verb) + " --help");
     EXPECT_EQ(outcome.code, 0) << verb;
     EXPECT_EQ(outcome.err, "") << verb;
@@ -103,8 +108,9 @@ TEST_F(Options, SilentUnlessAskedAndNothingMixedIntoJson) {
   const std::string model = tiny_model("m");
   const test::Outcome loud = run("predict " + model + " x --json");
   EXPECT_EQ(loud.out.front(), '{');
-  for (const char* verb : {"predict", "inspect", "bench"}) {
-    const test::Outcome quiet = run(std::string(verb) + " " + model + (verb[0] == 'p' ? " x" : "") + " --quiet");
+  for (const char* verb : {"predict", "inspect", "bench", "profile"}) {
+    const test::Outcome quiet =
+        run(std::string(verb) + " " + model + (std::string(verb) == "predict" ? " x" : "") + " --quiet");
     EXPECT_EQ(quiet.err, "") << verb;
     EXPECT_EQ(quiet.out.find('\033'), std::string::npos) << verb;
   }

@@ -6,6 +6,7 @@
 
 #include "base/error.h"
 #include "runtime/kernels/factories.h"
+#include "runtime/kernels/pack.h"
 
 namespace fettle {
 namespace {
@@ -80,16 +81,6 @@ void run_attention(const RunContext& context, AttentionFunction attention, const
     return for_heads(context, attention, args, n_sequences);
   }
   for_sequences(context, n_sequences, width, [&](int64_t begin, int64_t end) { attention(args, begin, end); });
-}
-
-// Whether the linear that makes `value` computes with less than f32.
-bool has_coarse_weights(const NodeBinding& binding, ValueId value) {
-  const NodeId producer = binding.graph.value(value).producer;
-  if (producer < 0) return false;
-  const Node& linear = binding.graph.nodes()[static_cast<size_t>(producer)];
-  if (!linear.op->name().starts_with("linear") || !binding.parameters.is_constant(linear.inputs[1])) return false;
-  const Encoding& encoding = binding.parameters.stored(linear.inputs[1]).encoding;
-  return encoding.kind != EncodingKind::kDense || binding.options.precision == Precision::kBF16;
 }
 
 class AttentionNode : public NodeKernel {

@@ -37,4 +37,13 @@ std::unique_ptr<PackedLinear> pack_weights(const EncodedTensor& weight, const Te
   return as_bf16 ? options.table->pack_bf16(weights) : options.table->pack_f32(weights);
 }
 
+bool has_coarse_weights(const NodeBinding& binding, ValueId value) {
+  const NodeId producer = binding.graph.value(value).producer;
+  if (producer < 0) return false;
+  const Node& linear = binding.graph.nodes()[static_cast<size_t>(producer)];
+  if (!linear.op->name().starts_with("linear") || !binding.parameters.is_constant(linear.inputs[1])) return false;
+  const Encoding& encoding = binding.parameters.stored(linear.inputs[1]).encoding;
+  return encoding.kind != EncodingKind::kDense || binding.options.precision == Precision::kBF16;
+}
+
 }  // namespace fettle
