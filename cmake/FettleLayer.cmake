@@ -3,6 +3,8 @@
 #   fettle_layer(text DEPENDS base tensor LIBRARIES utf8proc)
 #
 # PRECOMPILED: compiled with the precompiled headers (FettlePrecompiled.cmake); for layers whose files include JSON.
+# With FETTLE_CORE (FettleCore.cmake), OUTSIDE (a regular expression) leaves files out that need a library which is not
+# there, CORE_TESTS says which tests remain of a layer whose other tests need layers that are not built.
 # DEPENDS names lower layers only (scripts/check verifies the includes). LIBRARIES are outside packages.
 # ISA-specific sources get their flags from set_source_files_properties in the layer's own CMakeLists.txt.
 
@@ -20,11 +22,18 @@ endif()
 include(cmake/FettlePrecompiled.cmake)
 
 function(fettle_layer name)
-  cmake_parse_arguments(ARG "PRECOMPILED" "" "DEPENDS;LIBRARIES;SOURCES;TEST_LIBRARIES" ${ARGN})
+  cmake_parse_arguments(ARG "PRECOMPILED" "OUTSIDE;CORE_TESTS" "DEPENDS;LIBRARIES;SOURCES;TEST_LIBRARIES" ${ARGN})
   file(GLOB_RECURSE sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/*.cc)
   set(tests ${sources})
   list(FILTER sources EXCLUDE REGEX "_test\\.cc$")
   list(FILTER tests INCLUDE REGEX "_test\\.cc$")
+  if(FETTLE_CORE AND ARG_OUTSIDE)
+    list(FILTER sources EXCLUDE REGEX "${ARG_OUTSIDE}")
+    list(FILTER tests EXCLUDE REGEX "${ARG_OUTSIDE}")
+  endif()
+  if(FETTLE_CORE AND ARG_CORE_TESTS)
+    list(FILTER tests INCLUDE REGEX "${ARG_CORE_TESTS}")
+  endif()
   list(APPEND sources ${ARG_SOURCES})
   if(NOT sources)
     set(sources ${CMAKE_SOURCE_DIR}/cmake/empty.cc)
@@ -35,7 +44,9 @@ function(fettle_layer name)
                                                    $<BUILD_INTERFACE:${CMAKE_SOURCE_DIR}/include>)
   set(lower "")
   foreach(layer IN LISTS ARG_DEPENDS)
-    list(APPEND lower fettle_${layer})
+    if(TARGET fettle_${layer} OR NOT FETTLE_CORE)
+      list(APPEND lower fettle_${layer})
+    endif()
   endforeach()
   target_link_libraries(fettle_${name} PUBLIC ${lower} ${ARG_LIBRARIES} Threads::Threads
                                        PRIVATE $<BUILD_INTERFACE:fettle_options>)

@@ -14,6 +14,8 @@
 #include <array>
 #include <cstdint>
 #include <cstring>
+#elif defined(__aarch64__) && defined(__linux__)
+#include <sys/auxv.h>
 #endif
 
 namespace fettle {
@@ -113,6 +115,10 @@ void detect_instructions(CpuFeatures& features) {
 void detect_instructions(CpuFeatures& features) {
 #if defined(__aarch64__)
   features.neon = true;
+#if defined(__linux__)
+  constexpr unsigned long kHwcapAsimdDotProducts = 1ul << 20;
+  features.neon_dot = (::getauxval(AT_HWCAP) & kHwcapAsimdDotProducts) != 0;
+#endif
 #endif
   std::ifstream file("/proc/cpuinfo");
   for (std::string line; std::getline(file, line);) {

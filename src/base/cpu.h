@@ -13,6 +13,7 @@ struct CpuFeatures {
   bool amx_int8 = false;  // tiles, enabled by the operating system
   bool amx_bf16 = false;
   bool neon = false;
+  bool neon_dot = false;  // NEON with dot products of bytes
   std::string model_name;
   int n_cores = 1;  // cores that the process may use
 };

@@ -156,7 +156,7 @@ struct AdamwStep {
 };
 
 struct KernelTable {
-  std::string_view name;  // "reference", "avx2", "avx512", "vnni", "amx", "neon"
+  std::string_view name;  // "reference", "avx2", "avx512", "vnni", "amx", "neon", "neon_dot"
   bool (*supported)(const CpuFeatures&);
 
   // General products, for training. matmul_bf16 rounds both operands to bf16 and accumulates in f32.

@@ -9,7 +9,7 @@
 
 namespace fettle {
 
-// Those that this machine supports, slowest first. One of x86/platform.cc and arm/platform.cc is built.
+// Those that this machine supports, slowest first. One of {x86,arm,portable}/platform.cc is built.
 std::span<const KernelTable> platform_tables();
 // For measuring the peaks of one of them, by name; null for others.
 const PeakLoops* platform_peaks(std::string_view table_name);

@@ -1,13 +1,31 @@
 #include "kernels/platform.h"
 
-namespace fettle {
+#include <vector>
 
-// A NEON table is not written yet: processors other than x86 run the reference.
-std::span<const KernelTable> platform_tables() {
-  return {};
+#include "kernels/arm/neon/kernels.h"
+#include "kernels/arm/neon_dot/kernels.h"
+
+namespace fettle {
+namespace {
+
+std::vector<KernelTable> make_tables() {
+  const CpuFeatures& features = cpu_features();
+  std::vector<KernelTable> tables;
+  if (neon::supported(features)) tables.push_back(neon::table());
+  if (neon_dot::supported(features)) tables.push_back(neon_dot::table());
+  return tables;
 }
 
-const PeakLoops* platform_peaks(std::string_view) {
+}  // namespace
+
+std::span<const KernelTable> platform_tables() {
+  static const std::vector<KernelTable> tables = make_tables();
+  return tables;
+}
+
+const PeakLoops* platform_peaks(std::string_view table_name) {
+  if (table_name == "neon") return &neon::peaks();
+  if (table_name == "neon_dot") return &neon_dot::peaks();
   return nullptr;
 }
 

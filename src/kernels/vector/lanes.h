@@ -1,5 +1,5 @@
 // Loops over arrays in vectors, with one body for whole vectors and for the last, partial one. V is a vector type of an
-// instruction set (x86/vec8.h, x86/vec16.h).
+// instruction set (x86/vec8.h, x86/vec16.h, arm/vec4.h).
 #pragma once
 
 #include <cstddef>

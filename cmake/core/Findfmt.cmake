@@ -1,0 +1,5 @@
+if(NOT TARGET fmt::fmt)
+  fettle_core_headers(fmt::fmt fmt)
+  target_compile_definitions(fmt::fmt INTERFACE FMT_HEADER_ONLY)
+endif()
+set(fmt_FOUND TRUE)

@@ -1,0 +1,5 @@
+if(NOT TARGET spdlog::spdlog_header_only)
+  fettle_core_headers(spdlog::spdlog_header_only spdlog)
+  target_compile_definitions(spdlog::spdlog_header_only INTERFACE SPDLOG_FMT_EXTERNAL)
+endif()
+set(spdlog_FOUND TRUE)
