@@ -1,4 +1,7 @@
 // fettle profile: the keys of its JSON, and that it runs on every kind of input.
+#include <string>
+#include <vector>
+
 #include "tests/cli/cli_fixture.h"
 
 namespace fettle {
@@ -34,10 +37,10 @@ TEST_F(Profile, JsonHasTheKeysAndAddsUp) {
 TEST_F(Profile, RunsOnTextsDataAndMadeUpTokens) {
   const std::string model = tiny_model("m");
   const std::string runs = " --runs 2 --warmup 0 --quiet";
-  for (const std::string& more :
-       {std::string(""), " --text a --text 'a b c' --batch 3 --fast-path off", " --data " + path("train.jsonl"),
-        std::string(" --sequence 9 --batch 2 --by node"),
-        " --data " + path("train.jsonl") + " --batch 3 --padded --fast-path both --explain --precision bf16"}) {
+  for (const std::string& more : std::vector<std::string>{
+           "", " --text a --text 'a b c' --batch 3 --fast-path off", " --data " + path("train.jsonl"),
+           " --sequence 9 --batch 2 --by node",
+           " --data " + path("train.jsonl") + " --batch 3 --padded --fast-path both --explain --precision bf16"}) {
     const test::Outcome outcome = run("profile " + model + runs + more);
     EXPECT_EQ(outcome.code, 0) << more << outcome.err;
     EXPECT_NE(outcome.out.find("answer"), std::string::npos) << more;
