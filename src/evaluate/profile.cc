@@ -115,15 +115,16 @@ class ProfiledPath {
 
   void add_nodes(const std::vector<size_t>& kept, const Roofline& limits, PathProfile& path) {
     const std::vector<NodeProfile>& nodes = session_.executor().profile();
+    const auto runs = static_cast<double>(whole_ms_.size());
     for (size_t n = 0; n < nodes.size(); ++n) {
-      const auto calls = static_cast<double>(nodes[n].calls);
       NodeTime time{.op = nodes[n].op,
                     .node = nodes[n].name,
                     .kernel = path.kernels[n].kernel,
                     .arithmetic = path.kernels[n].arithmetic,
-                    .flops = nodes[n].flops / calls,
-                    .bytes = nodes[n].bytes / calls,
-                    .weight_bytes = nodes[n].weight_bytes / calls};
+                    .calls = nodes[n].calls / std::ssize(whole_ms_),
+                    .flops = nodes[n].flops / runs,
+                    .bytes = nodes[n].bytes / runs,
+                    .weight_bytes = nodes[n].weight_bytes / runs};
       for (const size_t i : kept) time.self_ms += node_ms_[i][n] / static_cast<double>(kept.size());
       const LeastTime least = least_time(time.weight_bytes, time.flops, time.arithmetic, limits);
       time.least_ms = least.ms();

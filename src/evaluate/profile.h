@@ -31,6 +31,7 @@ struct NodeTime {
   std::string node;
   std::string kernel;
   Arithmetic arithmetic = Arithmetic::kF32;
+  int64_t calls = 1;  // the parts that a large batch is run in
   double self_ms = 0;
   double flops = 0;
   double bytes = 0;         // read and written

@@ -19,7 +19,7 @@ std::string name_of(const NodeTime& node, ProfileGroup group) {
 }
 
 void add(ProfileRow& row, const NodeTime& node) {
-  ++row.calls;
+  row.calls += node.calls;
   row.self_ms += node.self_ms;
   row.total_ms += node.self_ms;
   row.flops += node.flops;

@@ -104,8 +104,7 @@ void report_product(const NodeBinding& binding, KernelReport& report) {
 }
 
 std::string_view origin_of_op(const KernelTable& table, std::string_view op) {
-  if (op == "attention" || op == "attention_packed") return origin_of(table, &KernelTable::attention);
-  if (op == "attention_rows") return origin_of(table, &KernelTable::attention_rows);
+  if (op == "attention") return origin_of(table, &KernelTable::attention);
   if (op == "attention_grad") return origin_of(table, &KernelTable::attention_grad);
   if (op == "layer_norm_grad") return origin_of(table, &KernelTable::layer_norm_grad);
   if (op == "gather_rows") return origin_of(table, &KernelTable::gather);
@@ -113,16 +112,18 @@ std::string_view origin_of_op(const KernelTable& table, std::string_view op) {
   return origin_of(table, &KernelTable::layer_norm);
 }
 
-void report_packed_attention(const NodeBinding& binding, KernelReport& report) {
+template <typename Function>
+void report_attention(const NodeBinding& binding, ValueId keys, Function KernelTable::*in_f32,
+                      Function KernelTable::*in_bf16, KernelReport& report) {
   const KernelTable& table = *binding.options.table;
-  const bool has_bf16 = table.attention_bf16 != table.attention;
-  if (has_bf16 && has_coarse_weights(binding, binding.node.inputs[0])) {
+  const bool has_bf16 = table.*in_bf16 != table.*in_f32;
+  if (has_bf16 && has_coarse_weights(binding, keys)) {
     report.arithmetic = Arithmetic::kBF16;
-    report.kernel = fmt::format("bf16 {}", origin_of(table, &KernelTable::attention_bf16));
+    report.kernel = fmt::format("bf16 {}", origin_of(table, in_bf16));
     return;
   }
-  report.kernel = fmt::format("f32 {}", origin_of(table, &KernelTable::attention));
-  if (has_bf16) report.reason = "the weights are f32: no rounding to bf16";
+  report.kernel = fmt::format("f32 {}", origin_of(table, in_f32));
+  if (has_bf16) report.reason = "the products before are in f32: no rounding to bf16";
 }
 
 bool reads_tables(const NodeBinding& binding, size_t first_table) {
@@ -178,7 +179,9 @@ KernelReport report_kernel(const NodeBinding& binding, bool has_kernel) {
   } else if (is_linear(node) || is_matmul(node)) {
     report_product(binding, report);
   } else if (node.op->name() == "attention_packed") {
-    report_packed_attention(binding, report);
+    report_attention(binding, node.inputs[0], &KernelTable::attention, &KernelTable::attention_bf16, report);
+  } else if (node.op->name() == "attention_rows") {
+    report_attention(binding, node.inputs[1], &KernelTable::attention_rows, &KernelTable::attention_rows_bf16, report);
   } else {
     report.kernel = fmt::format("f32 {}", origin_of_op(*binding.options.table, node.op->name()));
     const int table = first_table(node);
