@@ -110,7 +110,8 @@ std::vector<Verdict> verdicts_on(const std::vector<FusionReport>& reports, std::
 
 std::string explain_fusions(const PathProfile& path, int columns) {
   if (!path.fast_path) return "Fusions: none is tried on the slow path, which runs the graph op by op.\n";
-  std::string text = "Fusions (used where the pattern was fused; refused where it was found and left as it was):\n";
+  std::string text =
+      wrap("Fusions (used where the pattern was fused; refused where it was found and left as it was):", columns, 0);
   for (const Pass& pass : inference_passes()) {
     if (description_of(pass.name).empty()) continue;
     const std::vector<Verdict> verdicts = verdicts_on(path.fusions, pass.name);
@@ -145,9 +146,10 @@ std::string explain_kernels(const PathProfile& path, int columns) {
   }
   std::string text = "Kernels (encoding and instruction set of each op, and why not a faster one):\n";
   for (const KernelUse& use : uses) {
-    text += fmt::format("\n  {} {}: {} node{}", use.report.op, use.report.kernel, use.nodes.size(),
-                        use.nodes.size() == 1 ? "" : "s");
-    text += use.report.reason.empty() ? "\n" : "; " + use.report.reason + "\n";
+    const std::string what =
+        fmt::format("{} {}: {} node{}{}{}", use.report.op, use.report.kernel, use.nodes.size(),
+                    use.nodes.size() == 1 ? "" : "s", use.report.reason.empty() ? "" : "; ", use.report.reason);
+    text += "\n  " + wrap(what, columns - 2, 4);
     text += "    " + wrap(joined(use.nodes), columns - 4, 4);
   }
   return text;

@@ -148,8 +148,7 @@ std::string format_profile(const PathProfile& path, ProfileGroup group, const Ro
   std::string text = heading(path);
   text += format_columns(table_of(profile_rows(path, group), path.total_ms(), columns), columns);
   text += total_line(path);
-  text += dominant_part(path, limits);
-  return text;
+  return text + wrap(dominant_part(path, limits), columns, 0);
 }
 
 std::string format_comparison(const PathProfile& slow, const PathProfile& fast, int columns) {
@@ -179,16 +178,17 @@ std::string format_comparison(const PathProfile& slow, const PathProfile& fast, 
     table.push_back(std::move(line));
   }
   table.push_back({"total", "", milliseconds(slow.total_ms()), "100.0", "", milliseconds(fast.total_ms()), "100.0"});
-  std::string text = format_columns(table, columns);
+  std::string text;
   const double ratio = (slow.tokenize_ms + slow.plain_run_ms) / (fast.tokenize_ms + fast.plain_run_ms);
   if (ratio >= 1) {
     text += fmt::format("The fast path is {:.2f} times as fast", ratio);
   } else {
     text += fmt::format("The fast path is no faster here ({:.2f} times the slow path's speed)", ratio);
   }
-  return text + fmt::format(" ({} instead of {} ms without the profiler's clocks).\n",
-                            milliseconds(fast.tokenize_ms + fast.plain_run_ms),
-                            milliseconds(slow.tokenize_ms + slow.plain_run_ms));
+  text += fmt::format(" ({} instead of {} ms without the profiler's clocks).",
+                      milliseconds(fast.tokenize_ms + fast.plain_run_ms),
+                      milliseconds(slow.tokenize_ms + slow.plain_run_ms));
+  return format_columns(table, columns) + wrap(text, columns, 0);
 }
 
 std::string dominant_part(const PathProfile& path, const Roofline& limits) {
@@ -205,7 +205,7 @@ std::string dominant_part(const PathProfile& path, const Roofline& limits) {
     text += fmt::format(". The run takes {:.2f} times its limit of {} ms", path.plain_run_ms / path.least_ms(),
                         milliseconds(path.least_ms()));
   }
-  return text + fmt::format(" (memory {:.1f} GB/s; peaks int8 {:.0f}, bf16 {:.0f}, f32 {:.0f} GFLOP/s).\n",
+  return text + fmt::format(" (memory {:.1f} GB/s; peaks int8 {:.0f}, bf16 {:.0f}, f32 {:.0f} GFLOP/s).",
                             limits.bandwidth_gb_s, limits.peak_int8_gops, limits.peak_bf16_gflops,
                             limits.peak_f32_gflops);
 }
