@@ -47,13 +47,15 @@ constexpr std::array kFormats{
     Format{"f32", [](Model&) {}, Precision::kF32},
     Format{"bf16", [](Model& model) { cast_parameters(model, DType::kBF16); }, Precision::kBF16},
     Format{"int8", [](Model& model) { quantize_dynamic(model, {}); }, Precision::kF32},
+    Format{"int4", [](Model& model) { quantize_dynamic(model, {.bits = 4}); }, Precision::kF32},
+    Format{"w4a16", [](Model& model) { quantize_dynamic(model, {.bits = 4, .input_bits = 16}); }, Precision::kF32},
 };
 
 const Format& find_format(const std::string& name) {
   for (const Format& format : kFormats) {
     if (name == format.name) return format;
   }
-  bad_input("format", name, "this build has f32, bf16 and int8");
+  bad_input("format", name, "there are f32, bf16, int8, int4 (W4A8) and w4a16");
 }
 
 struct Arguments {
@@ -216,7 +218,7 @@ Arguments parse(int argc, char** argv) {
   app.add_option("HIDDEN", a.hidden, "");
   app.add_option("TOKENS", a.tokens, "");
   app.add_option("THREADS", a.threads, "");
-  app.add_option("FORMAT", a.format, "f32, bf16 or int8");
+  app.add_option("FORMAT", a.format, "f32, bf16, int8, int4 or w4a16");
   app.add_option("RUNS", a.runs, "");
   app.add_option("--heads", a.heads, "heads of a layer, instead of one for every 64 columns");
   app.add_option("--intermediate", a.intermediate, "width inside a layer, instead of 4 times HIDDEN");
