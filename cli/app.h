@@ -5,13 +5,14 @@
 #include <cstdint>
 #include <functional>
 #include <limits>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "base/json.h"
 #include "data/dataset.h"
 #include "evaluate/machine_limits.h"
-#include "runtime/session.h"
+#include "runtime/session_group.h"
 #include "train/trainer.h"
 
 namespace fettle::cli {
@@ -93,6 +94,15 @@ void remove_checkpoints(const TrainFlags& flags, const std::string& out);
 // ~/.cache), measured when it is not there or `anew`.
 MachineLimits limits_of(const Globals& globals, bool anew = false);
 LimitsCache limits_cache();
+
+// --regime: how several cores share the work; absent is chosen by measurement.
+struct RegimeFlag {
+  std::string name = "auto";
+  void add_to(CLI::App& verb);
+  std::optional<Regime> regime() const;
+};
+// One line on standard error, when both regimes were measured.
+void report_regime(const RegimeChoice& choice, int n_threads);
 
 // Prints one JSON object (standard output).
 void print_json(const Json& value);

@@ -7,6 +7,7 @@
 #include <memory>
 #include <sstream>
 
+#include "base/cpu.h"
 #include "base/error.h"
 #include "base/file.h"
 #include "cli/app.h"
@@ -23,6 +24,7 @@ struct BenchCommand {
   int64_t sequence = 0;
   bool slow_path = false;
   BenchmarkOptions options;
+  RegimeFlag regime;
   DataFlags data_flags;
 };
 
@@ -114,6 +116,7 @@ int run_bench(const BenchCommand& command, const Globals& globals, bool single) 
   BenchmarkOptions options = command.options;
   options.session = globals.session();
   options.limits = limits_of(globals).roofline;
+  options.regime = command.regime.regime();
   if (command.sequence > 0) {
     options.query = query_of_length(*candidates[0].model, options.query, command.sequence);
   }
@@ -125,6 +128,8 @@ int run_bench(const BenchCommand& command, const Globals& globals, bool single) 
   }
   const Dataset* evaluation = command.data.empty() ? nullptr : &data;
   const std::vector<BenchmarkResult> results = benchmark(candidates, evaluation, options);
+  const int n_threads = globals.threads > 0 ? globals.threads : cpu_features().n_cores;
+  for (const BenchmarkResult& result : results) report_regime(result.regime, n_threads);
   const std::vector<ReportRow> rows = compared_rows(results, evaluation);
   if (!command.report.empty()) {
     Report report;
@@ -163,6 +168,7 @@ void add_benchmark_verb(Program& program, const std::string& name, const std::st
       ->check(CLI::Range(1, 1 << 24));
   verb->add_flag("--slow-path", command->slow_path, "run the graph op by op, without passes");
   verb->add_option("--report", command->report, "write report.html here");
+  command->regime.add_to(*verb);
   command->data_flags.add_to(*verb);
 }
 

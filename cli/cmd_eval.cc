@@ -15,6 +15,7 @@ struct EvalCommand {
   std::string model;
   std::string metric = "accuracy";
   std::string data;
+  RegimeFlag regime;
   DataFlags data_flags;
 };
 
@@ -32,8 +33,11 @@ int run_eval(const EvalCommand& command, const Globals& globals) {
   DataOptions options = command.data_flags.resolve();
   options.labels = model->config.labels;
   const Dataset data = load_dataset(command.data, options);
-  Session session(model, globals.session());
-  const Predictions predictions = apply_threshold(predict(session, data), model->oos_threshold, data.oos_label);
+  SessionGroup group(model, globals.session());
+  RegimeChoice choice;
+  const Predictions raw = predict(group, data, command.regime.regime(), &choice);
+  report_regime(choice, group.n_threads());
+  const Predictions predictions = apply_threshold(raw, model->oos_threshold, data.oos_label);
   const Quality quality = measure_quality(predictions, data);
   const double value = pick(quality, command.metric);
   if (value < 0) bad_input(command.data, "holds no out-of-scope examples, which " + command.metric + " is measured on");
@@ -55,6 +59,7 @@ void add_eval(Program& program) {
   verb->add_option("--metric", command->metric, "accuracy, in-scope-accuracy, oos-recall, oos-f1, macro-f1, ece")
       ->check(CLI::IsMember({"accuracy", "in-scope-accuracy", "oos-recall", "oos-f1", "macro-f1", "ece"}));
   verb->add_option("--data", command->data, "labelled data")->required();
+  command->regime.add_to(*verb);
   command->data_flags.add_to(*verb);
 }
 

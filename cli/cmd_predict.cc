@@ -23,6 +23,7 @@ struct PredictCommand {
   std::vector<std::string> texts;
   std::string data;
   int64_t top = 3;
+  RegimeFlag regime;
   DataFlags data_flags;
 };
 
@@ -77,8 +78,10 @@ int run_predict(const PredictCommand& command, const Globals& globals) {
   const auto oos =
       found == model->config.labels.end() ? -1 : static_cast<int32_t>(found - model->config.labels.begin());
   const Dataset data = texts_of(command);
-  Session session(model, globals.session());
-  const Predictions predictions = predict(session, data);
+  SessionGroup group(model, globals.session());
+  RegimeChoice choice;
+  const Predictions predictions = predict(group, data, command.regime.regime(), &choice);
+  report_regime(choice, group.n_threads());
   Json results = Json::array();
   std::string lines;
   for (size_t row = 0; row < data.examples.size(); ++row) {
@@ -108,6 +111,7 @@ void add_predict(Program& program) {
   verb->add_option("text", command->texts, "texts");
   verb->add_option("--data", command->data, "data file instead of texts");
   verb->add_option("--top", command->top, "labels listed in the JSON")->check(CLI::Range(1, 1 << 20));
+  command->regime.add_to(*verb);
   command->data_flags.add_to(*verb);
 }
 

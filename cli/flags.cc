@@ -7,6 +7,7 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "base/log.h"
 #include "base/progress.h"
 #include "cli/app.h"
 #include "evaluate/metrics.h"
@@ -95,6 +96,23 @@ Json to_json(const TrainResult& result) {
               {"epochs", std::move(epochs)},
               {"accuracy", result.accuracy < 0 ? Json(nullptr) : Json(result.accuracy)},
               {"stopped_early", result.stopped_early}};
+}
+
+void RegimeFlag::add_to(CLI::App& verb) {
+  verb.add_option("--regime", name,
+                  "cores on batches: latency (all on one), throughput (one on each), auto (the faster, measured)")
+      ->check(CLI::IsMember({"latency", "throughput", "auto"}));
+}
+
+std::optional<Regime> RegimeFlag::regime() const {
+  if (name == "auto") return {};
+  return name == "latency" ? Regime::kLatency : Regime::kThroughput;
+}
+
+void report_regime(const RegimeChoice& choice, int n_threads) {
+  if (choice.latency_per_s <= 0) return;
+  log_info(fmt::format("regime {}: {:.0f} tokens/s on one worker for each of {} threads, {:.0f} with all on one batch",
+                       regime_name(choice.regime), choice.throughput_per_s, n_threads, choice.latency_per_s));
 }
 
 void refuse_existing(const std::string& out, const Globals& globals) {

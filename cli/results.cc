@@ -73,6 +73,7 @@ Json to_json(const BenchmarkResult& result) {
             {"p99_ms", result.latency.p99_ms},
             {"tokenize_us", result.tokenize_us},
             {"samples_per_s", result.samples_per_s},
+            {"regime", std::string(regime_name(result.regime.regime))},
             {"peak_memory_mb", result.peak_memory_mb},
             {"roofline_ratio", result.roofline_ratio < 0 ? Json(nullptr) : Json(result.roofline_ratio)}};
   const Quality& quality = result.quality;

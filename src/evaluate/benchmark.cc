@@ -2,6 +2,7 @@
 #include "evaluate/benchmark.h"
 
 #include <algorithm>
+#include <atomic>
 #include <cmath>
 #include <numeric>
 #include <string>
@@ -28,38 +29,89 @@ double percentile(const std::vector<double>& sorted, double p) {
   return sorted[low] + (place - static_cast<double>(low)) * (sorted[high] - sorted[low]);
 }
 
-// One measured answer, end to end: text to label and score.
-struct Query {
-  std::vector<std::string> texts;
-  std::vector<int32_t> ids;
-  float score = 0;  // kept, so that nothing of the work can be left out by the compiler
+// One query, answered end to end: text to label and score.
+class Query {
+ public:
+  Query(const std::string& text, int64_t n_copies) : texts_(static_cast<size_t>(n_copies), text) {}
 
-  double answer_ms(Session& session) {
-    Stopwatch watch;
-    const Tensor logits = session.classify_texts(texts);
+  // May be called from several threads for different sessions.
+  double answer_ms(Session& session) const {
+    const Stopwatch watch;
+    const Tensor logits = session.classify_texts(texts_);
     const int64_t n_labels = session.model().config.n_labels();
-    score = 0;
-    for (size_t row = 0; row < texts.size(); ++row) {
+    float score = 0;
+    for (size_t row = 0; row < texts_.size(); ++row) {
       const float* values = logits.data<float>() + static_cast<int64_t>(row) * n_labels;
       const float best = *std::max_element(values, values + n_labels);
       float sum = 0;
       for (int64_t c = 0; c < n_labels; ++c) sum += std::exp(values[c] - best);
       score += 1 / sum;
     }
+    score_ = score;
     return watch.ms();
   }
 
-  double tokenize_us(const Session& session) {
+  double tokenize_us(const Session& session) const {
     constexpr int kRepeats = 200;
-    const ModelConfig& config = session.model().config;
-    Stopwatch watch;
+    std::vector<int32_t> ids;
+    const Stopwatch watch;
     for (int i = 0; i < kRepeats; ++i) {
       ids.clear();
-      session.model().tokenizer->encode(texts[0], static_cast<int>(config.max_positions), ids);
+      session.model().tokenizer->encode(texts_[0], static_cast<int>(session.model().config.max_positions), ids);
     }
     return watch.seconds() * 1e6 / kRepeats;
   }
+
+  const std::vector<std::string>& texts() const { return texts_; }
+
+ private:
+  std::vector<std::string> texts_;
+  // Kept, so that nothing of the work can be left out by the compiler.
+  mutable std::atomic<float> score_ = 0;
 };
+
+// Times of a candidate's queries.
+class QueryTimes {
+ public:
+  QueryTimes(const Candidate& candidate, const BenchmarkOptions& options)
+      : group_(candidate.model, candidate.session), regime_(options.regime.value_or(Regime::kLatency)) {}
+
+  SessionGroup& group() { return group_; }
+  // Workers answer at once, so that each gets a turn's runs.
+  void answer(const Query& query, int64_t unmeasured, int64_t measured) {
+    const int64_t n_at_once = regime_ == Regime::kLatency ? 1 : group_.n_threads();
+    group_.run(regime_, unmeasured * n_at_once, [&](int64_t, Session& session) { query.answer_ms(session); });
+    std::vector<double> times_ms(static_cast<size_t>(measured * n_at_once));
+    const Stopwatch watch;
+    group_.run(regime_, std::ssize(times_ms),
+               [&](int64_t run, Session& session) { times_ms[static_cast<size_t>(run)] = query.answer_ms(session); });
+    wall_ms_ += watch.ms();
+    times_ms_.insert(times_ms_.end(), times_ms.begin(), times_ms.end());
+  }
+
+  const std::vector<double>& times_ms() const { return times_ms_; }
+  // Queries a second: of the median where they come one by one.
+  double queries_per_s(const LatencyStats& latency) const {
+    if (regime_ == Regime::kLatency) return 1e3 / latency.p50_ms;
+    return static_cast<double>(times_ms_.size()) * 1e3 / wall_ms_;
+  }
+
+ private:
+  SessionGroup group_;
+  Regime regime_;
+  std::vector<double> times_ms_;
+  double wall_ms_ = 0;
+};
+
+void measure_data(const Candidate& candidate, const Dataset& data, const BenchmarkOptions& options, SessionGroup& group,
+                  BenchmarkResult& result) {
+  const Stopwatch watch;
+  result.predictions = predict(group, data, options.regime, &result.regime, kEvaluationBatch);
+  result.samples_per_s = static_cast<double>(data.examples.size()) / watch.seconds();
+  result.predictions = apply_threshold(result.predictions, candidate.model->oos_threshold, data.oos_label);
+  result.quality = measure_quality(result.predictions, data);
+  result.has_quality = true;
+}
 
 }  // namespace
 
@@ -83,48 +135,38 @@ std::vector<BenchmarkResult> benchmark(const std::vector<Candidate>& candidates,
                                        const BenchmarkOptions& options) {
   if (options.runs < 1 || options.warmup < 0) usage_error("benchmark", "needs at least one run");
   if (data != nullptr) require_labels(*data);
-  std::vector<std::unique_ptr<Session>> sessions;
-  std::vector<BenchmarkResult> results(candidates.size());
-  for (size_t c = 0; c < candidates.size(); ++c) {
-    sessions.push_back(std::make_unique<Session>(candidates[c].model, candidates[c].session));
-    results[c].name = candidates[c].name;
-    results[c].size_mb = candidates[c].size_mb;
-  }
-
-  Query query{std::vector<std::string>(static_cast<size_t>(options.batch_size), options.query), {}, 0};
-  std::vector<std::vector<double>> times(candidates.size());
+  const Query query(options.query, options.batch_size);
+  std::vector<std::unique_ptr<QueryTimes>> times;
+  for (const Candidate& candidate : candidates) times.push_back(std::make_unique<QueryTimes>(candidate, options));
   const int64_t n_turns = (options.runs + kTurnRuns - 1) / kTurnRuns;
   Progress progress("benchmark", n_turns, "turns");
   for (int64_t turn = 0; turn < n_turns; ++turn) {
     const int64_t unmeasured = turn == 0 ? options.warmup : std::min(options.warmup, kTurnWarmup);
     const int64_t measured = std::min(kTurnRuns, options.runs - turn * kTurnRuns);
-    for (size_t c = 0; c < candidates.size(); ++c) {
+    for (const auto& candidate : times) {
       throw_if_cancelled();
-      for (int64_t run = 0; run < unmeasured; ++run) query.answer_ms(*sessions[c]);
-      for (int64_t run = 0; run < measured; ++run) times[c].push_back(query.answer_ms(*sessions[c]));
+      candidate->answer(query, unmeasured, measured);
     }
     progress.advance();
   }
   progress.finish();
 
+  std::vector<BenchmarkResult> results(candidates.size());
   for (size_t c = 0; c < candidates.size(); ++c) {
     BenchmarkResult& result = results[c];
-    result.latency = summarize_latency(times[c]);
-    result.tokenize_us = query.tokenize_us(*sessions[c]);
-    result.samples_per_s = static_cast<double>(options.batch_size) * 1e3 / result.latency.p50_ms;
-    if (data != nullptr) {
-      Stopwatch watch;
-      result.predictions = predict(*sessions[c], *data, kEvaluationBatch);
-      result.samples_per_s = static_cast<double>(data->examples.size()) / watch.seconds();
-      result.predictions = apply_threshold(result.predictions, candidates[c].model->oos_threshold, data->oos_label);
-      result.quality = measure_quality(result.predictions, *data);
-      result.has_quality = true;
-    }
+    SessionGroup& group = times[c]->group();
+    result.name = candidates[c].name;
+    result.size_mb = candidates[c].size_mb;
+    result.latency = summarize_latency(times[c]->times_ms());
+    result.tokenize_us = query.tokenize_us(group.whole());
+    result.samples_per_s = static_cast<double>(options.batch_size) * times[c]->queries_per_s(result.latency);
+    result.regime.regime = options.regime.value_or(Regime::kLatency);
+    if (data != nullptr) measure_data(candidates[c], *data, options, group, result);
     if (options.limits.bandwidth_gb_s > 0) {
-      result.roofline_ratio = result.latency.p50_ms / least_ms_of(*sessions[c], query.texts, options.limits);
+      const double query_ms = 1e3 / times[c]->queries_per_s(result.latency);
+      result.roofline_ratio = query_ms / least_ms_of(group.whole(), query.texts(), options.limits);
     }
-    Executor& executor = sessions[c]->executor();
-    result.peak_memory_mb = static_cast<double>(executor.packed_bytes() + executor.arena_bytes()) / kMiB;
+    result.peak_memory_mb = static_cast<double>(group.memory_bytes()) / kMiB;
   }
   return results;
 }

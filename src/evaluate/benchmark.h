@@ -2,6 +2,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -9,7 +10,7 @@
 #include "evaluate/metrics.h"
 #include "kernels/roofline.h"
 #include "model/model.h"
-#include "runtime/session.h"
+#include "runtime/session_group.h"
 
 namespace fettle {
 
@@ -29,6 +30,9 @@ struct BenchmarkOptions {
   int64_t runs = 100;
   int64_t batch_size = 1;  // the query repeated
   SessionOptions session;
+  // Queries are timed one at a time on all threads (latency, also by default), or on one worker for each thread at once
+  // (throughput). The data are predicted in that regime too; by default in the one that is measured to be faster.
+  std::optional<Regime> regime;
   Roofline limits;  // of this machine, for roofline_ratio; zeros: it is not wanted
 };
 
@@ -37,9 +41,11 @@ struct BenchmarkResult {
   double size_mb = 0;    // MiB of the weights on disk
   LatencyStats latency;  // end to end: tokenizing, running, softmax
   double tokenize_us = 0;
-  double samples_per_s = 0;    // of the whole evaluation set in batches; of the query without data
-  double peak_memory_mb = 0;   // packed parameters and activation arena
-  double roofline_ratio = -1;  // median / the machine's limit for that query (profile.h); -1: not measured
+  double samples_per_s = 0;   // of the whole evaluation set in batches; of the query without data
+  RegimeChoice regime;        // that samples_per_s is of
+  double peak_memory_mb = 0;  // packed parameters and activation arena
+  double roofline_ratio =
+      -1;  // -1: not measured; median (throughput: time a query) / the machine's limit for it (profile.h)
   bool has_quality = false;
   Quality quality;
   Predictions predictions;

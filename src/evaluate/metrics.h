@@ -3,11 +3,12 @@
 
 #include <cstdint>
 #include <limits>
+#include <optional>
 #include <span>
 #include <vector>
 
 #include "data/dataset.h"
-#include "runtime/session.h"
+#include "runtime/session_group.h"
 
 namespace fettle {
 
@@ -20,6 +21,10 @@ struct Predictions {
 
 // Batches by length; the order of the result is that of the data.
 Predictions predict(Session& session, const Dataset& data, int64_t batch_size = 64);
+// The same on all cores of a group, in the regime given, or in the one that is measured to be faster on the first
+// batches: then `choice` (may be null) says what was measured. The predictions are the same bytes in each.
+Predictions predict(SessionGroup& group, const Dataset& data, std::optional<Regime> regime, RegimeChoice* choice,
+                    int64_t batch_size = 64);
 
 // Out-of-scope fallback: predicts `oos_label` where the score is below `threshold` (NaN: no change).
 Predictions apply_threshold(const Predictions& predictions, double threshold, int32_t oos_label);

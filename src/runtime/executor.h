@@ -16,6 +16,8 @@
 
 namespace fettle {
 
+class PackedStore;
+
 // How products of f32 matrices are computed.
 enum class Precision : uint8_t { kF32, kBF16 };
 
@@ -27,6 +29,7 @@ struct ExecutorOptions {
   // Parameters are constant: linears are packed once and dense copies are not kept. Otherwise (training) parameters
   // must be dense f32 and are read in place at every run, so that an optimizer may change them in between.
   bool pack_parameters = true;
+  PackedStore* packed = nullptr;  // not owned; shared with other executors of the same parameters, table and precision
 };
 
 // Time and work of each node over all profiled runs.

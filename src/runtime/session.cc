@@ -10,6 +10,7 @@
 #include "base/thread_pool.h"
 #include "graph/passes.h"
 #include "kernels/dispatch.h"
+#include "runtime/packed_store.h"
 
 namespace fettle {
 namespace {
@@ -43,7 +44,7 @@ void check_finite(const Tensor& values, std::string_view what) {
 }  // namespace
 
 struct Session::Impl {
-  Impl(std::shared_ptr<const Model> model_in, const SessionOptions& options_in);
+  Impl(std::shared_ptr<const Model> model_in, const SessionOptions& options_in, std::shared_ptr<PackedStore> packed_in);
 
   // `is_main`: its passes are the session's to report.
   std::unique_ptr<Executor> make_executor(Head head, bool is_main);
@@ -58,6 +59,7 @@ struct Session::Impl {
 
   std::shared_ptr<const Model> model;
   SessionOptions options;
+  std::shared_ptr<PackedStore> packed;  // of all sessions that share their weights
   ThreadPool pool;
   const KernelTable& table;
   Head head;
@@ -74,9 +76,11 @@ struct Session::Impl {
   Tensor gathered;
 };
 
-Session::Impl::Impl(std::shared_ptr<const Model> model_in, const SessionOptions& options_in)
+Session::Impl::Impl(std::shared_ptr<const Model> model_in, const SessionOptions& options_in,
+                    std::shared_ptr<PackedStore> packed_in)
     : model(std::move(model_in)),
       options(options_in),
+      packed(std::move(packed_in)),
       pool(options.n_threads),
       table(table_named(options.isa)),
       head(model->config.labels.empty() ? Head::kHidden : Head::kClassifier),
@@ -107,7 +111,8 @@ std::unique_ptr<Executor> Session::Impl::make_executor(Head wanted, bool is_main
                                                          .table = &table,
                                                          .precision = options.precision,
                                                          .reference = options.reference,
-                                                         .pack_parameters = true});
+                                                         .pack_parameters = true,
+                                                         .packed = packed.get()});
   drop_pages();
   return made;
 }
@@ -182,8 +187,15 @@ size_t Session::Impl::tokenize(std::span<const std::string> texts, size_t begin)
 }
 
 Session::Session(std::shared_ptr<const Model> model, const SessionOptions& options)
-    : impl_(std::make_unique<Impl>(std::move(model), options)) {}
+    : impl_(std::make_unique<Impl>(std::move(model), options, std::make_shared<PackedStore>())) {}
+Session::Session(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 Session::~Session() = default;
+
+std::unique_ptr<Session> Session::share(int n_threads) const {
+  SessionOptions options = impl_->options;
+  options.n_threads = n_threads;
+  return std::unique_ptr<Session>(new Session(std::make_unique<Impl>(impl_->model, options, impl_->packed)));
+}
 
 const Model& Session::model() const {
   return *impl_->model;

@@ -26,6 +26,8 @@ class Session {
  public:
   explicit Session(std::shared_ptr<const Model> model, const SessionOptions& options = {});
   ~Session();
+  // Another session, for another thread, that shares this one's packed weights. Not while this one is in use.
+  std::unique_ptr<Session> share(int n_threads) const;
 
   const Model& model() const;
   // Logits [n_sequences, n_labels]; valid until the next call.
@@ -49,6 +51,7 @@ class Session {
 
  private:
   struct Impl;
+  explicit Session(std::unique_ptr<Impl> impl);
   std::unique_ptr<Impl> impl_;
 };
 

@@ -22,7 +22,7 @@ Tensor stored_bias(const NodeBinding& binding, size_t i) {
 
 class PackedLinearNode : public NodeKernel {
  public:
-  PackedLinearNode(ValueId x, ValueId y, std::unique_ptr<PackedLinear> weights, Activation activation)
+  PackedLinearNode(ValueId x, ValueId y, std::shared_ptr<const PackedLinear> weights, Activation activation)
       : x_(x), y_(y), weights_(std::move(weights)), activation_(activation) {}
 
   void run(const RunContext& context) override {
@@ -35,14 +35,15 @@ class PackedLinearNode : public NodeKernel {
 
  private:
   ValueId x_, y_;
-  std::unique_ptr<PackedLinear> weights_;
+  std::shared_ptr<const PackedLinear> weights_;
   Activation activation_;
 };
 
 // Linears side by side in one output; their encodings differ, so they are not packed as one.
 class SplitQkvNode : public NodeKernel {
  public:
-  SplitQkvNode(ValueId x, ValueId y, std::vector<std::unique_ptr<PackedLinear>> parts, std::vector<int64_t> columns)
+  SplitQkvNode(ValueId x, ValueId y, std::vector<std::shared_ptr<const PackedLinear>> parts,
+               std::vector<int64_t> columns)
       : x_(x), y_(y), parts_(std::move(parts)), columns_(std::move(columns)) {}
 
   void run(const RunContext& context) override {
@@ -62,7 +63,7 @@ class SplitQkvNode : public NodeKernel {
 
  private:
   ValueId x_, y_;
-  std::vector<std::unique_ptr<PackedLinear>> parts_;
+  std::vector<std::shared_ptr<const PackedLinear>> parts_;
   std::vector<int64_t> columns_;
 };
 
@@ -139,39 +140,59 @@ size_t n_qkv_parts(const NodeBinding& binding) {
   return (binding.node.inputs.size() - 1) / 2;
 }
 
-std::unique_ptr<NodeKernel> pack_qkv(const NodeBinding& binding) {
-  std::vector<EncodedTensor> weights;
+bool has_one_encoding(const NodeBinding& binding) {
+  const EncodedTensor first = binding.parameters.stored(binding.node.inputs[1]);
+  for (size_t i = 3; i < binding.node.inputs.size(); i += 2) {
+    const EncodedTensor& other = binding.parameters.stored(binding.node.inputs[i]);
+    if (other.encoding != first.encoding || other.scales.dtype() != first.scales.dtype()) return false;
+  }
+  return true;
+}
+
+std::unique_ptr<PackedLinear> pack_together(const NodeBinding& binding) {
   std::vector<Tensor> values;
   std::vector<Tensor> scales;
   std::vector<Tensor> biases;
-  bool alike = true;
+  EncodedTensor all;
   int64_t n_rows = 0;
   for (size_t i = 0; i < n_qkv_parts(binding); ++i) {
-    weights.push_back(stored(binding, 1 + 2 * i));
-    const EncodedTensor& weight = weights.back();
+    const EncodedTensor weight = stored(binding, 1 + 2 * i);
     const Tensor bias = stored_bias(binding, 2 + 2 * i);
+    all.encoding = weight.encoding;
+    all.shape = weight.shape;
+    n_rows += weight.shape[0];
     values.push_back(weight.data);
     if (weight.scales.defined()) scales.push_back(weight.scales);
     biases.push_back(bias.defined() ? bias : Tensor(DType::kF32, {weight.shape[0]}));
-    alike = alike && weight.encoding == weights[0].encoding && weight.scales.dtype() == weights[0].scales.dtype();
-    n_rows += weight.shape[0];
   }
+  all.data = stacked(values);
+  all.shape[0] = n_rows;
+  if (!scales.empty()) all.scales = stacked(scales);
+  return pack_weights(all, stacked(biases), binding.options);
+}
+
+// The linear of input `weight` and the bias behind it.
+std::shared_ptr<const PackedLinear> pack_one(const NodeBinding& binding, size_t weight) {
+  return shared_weights(binding, weight, weight + 2, [&] {
+    const EncodedTensor values = stored(binding, weight);
+    return pack_weights(values, stored_bias(binding, weight + 1), binding.options);
+  });
+}
+
+std::unique_ptr<NodeKernel> pack_qkv(const NodeBinding& binding) {
   const ValueId x = binding.input(0);
   const ValueId y = binding.output(0);
-  if (alike) {
-    EncodedTensor all{
-        .encoding = weights[0].encoding, .shape = {n_rows, weights[0].shape[1]}, .data = stacked(values), .scales = {}};
-    if (!scales.empty()) all.scales = stacked(scales);
-    return std::make_unique<PackedLinearNode>(x, y, pack_weights(all, stacked(biases), binding.options),
-                                              Activation::kNone);
+  if (has_one_encoding(binding)) {
+    auto packed = shared_weights(binding, 1, binding.node.inputs.size(), [&] { return pack_together(binding); });
+    return std::make_unique<PackedLinearNode>(x, y, std::move(packed), Activation::kNone);
   }
-  std::vector<std::unique_ptr<PackedLinear>> parts;
+  std::vector<std::shared_ptr<const PackedLinear>> parts;
   std::vector<int64_t> columns;
   int64_t column = 0;
   for (size_t i = 0; i < n_qkv_parts(binding); ++i) {
-    parts.push_back(pack_weights(weights[i], biases[i], binding.options));
+    parts.push_back(pack_one(binding, 1 + 2 * i));
     columns.push_back(column);
-    column += weights[i].shape[0];
+    column += binding.parameters.stored(binding.node.inputs[1 + 2 * i]).shape[0];
   }
   return std::make_unique<SplitQkvNode>(x, y, std::move(parts), std::move(columns));
 }
@@ -180,9 +201,7 @@ std::unique_ptr<NodeKernel> pack_qkv(const NodeBinding& binding) {
 
 std::unique_ptr<NodeKernel> make_linear(const NodeBinding& binding) {
   if (!can_pack(binding, 1)) return std::make_unique<LinearNode>(binding, 1);
-  const EncodedTensor weight = stored(binding, 1);
-  return std::make_unique<PackedLinearNode>(binding.input(0), binding.output(0),
-                                            pack_weights(weight, stored_bias(binding, 2), binding.options),
+  return std::make_unique<PackedLinearNode>(binding.input(0), binding.output(0), pack_one(binding, 1),
                                             parse_activation(binding.attributes().get_string("activation", "none")));
 }
 

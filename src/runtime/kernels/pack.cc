@@ -1,5 +1,8 @@
 #include "runtime/kernels/pack.h"
 
+#include <string>
+
+#include "runtime/packed_store.h"
 #include "tensor/int4_group.h"
 
 namespace fettle {
@@ -35,6 +38,20 @@ std::unique_ptr<PackedLinear> pack_weights(const EncodedTensor& weight, const Te
   const Tensor values = weight.data.to(as_bf16 ? DType::kBF16 : DType::kF32);
   weights.weight = values.raw();
   return as_bf16 ? options.table->pack_bf16(weights) : options.table->pack_f32(weights);
+}
+
+std::shared_ptr<const PackedLinear> shared_weights(const NodeBinding& binding, size_t begin, size_t end,
+                                                   FunctionRef<std::unique_ptr<PackedLinear>()> pack) {
+  PackedStore* store = binding.options.packed;
+  std::string key;
+  for (size_t i = begin; i < end; ++i) {
+    if (!binding.has(i)) continue;
+    const Value& value = binding.graph.value(binding.node.inputs[i]);
+    // Constants of a graph have no names to tell them apart by.
+    if (value.kind != ValueKind::kParameter) store = nullptr;
+    key += value.name + '\n';
+  }
+  return store == nullptr ? pack() : store->get(key, pack);
 }
 
 bool has_coarse_weights(const NodeBinding& binding, ValueId value) {

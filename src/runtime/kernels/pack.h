@@ -11,6 +11,11 @@ namespace fettle {
 std::unique_ptr<PackedLinear> pack_weights(const EncodedTensor& weight, const Tensor& bias,
                                            const ExecutorOptions& options);
 
+// The packed weights of a node's inputs [begin, end), each a weight and its bias, which must be constant: taken from
+// the executor's store when another one has packed them already, else what `pack` makes.
+std::shared_ptr<const PackedLinear> shared_weights(const NodeBinding& binding, size_t begin, size_t end,
+                                                   FunctionRef<std::unique_ptr<PackedLinear>()> pack);
+
 // Whether the linear that makes `value` computes with less than f32: what works on its result may round as much.
 bool has_coarse_weights(const NodeBinding& binding, ValueId value);
 

@@ -1,0 +1,13 @@
+#include "runtime/packed_store.h"
+
+namespace fettle {
+
+std::shared_ptr<const PackedLinear> PackedStore::get(const std::string& key,
+                                                     FunctionRef<std::unique_ptr<PackedLinear>()> pack) {
+  const std::lock_guard lock(mutex_);
+  std::shared_ptr<const PackedLinear>& packed = packed_[key];
+  if (packed == nullptr) packed = pack();
+  return packed;
+}
+
+}  // namespace fettle
