@@ -58,10 +58,15 @@ std::string no_tiles(const KernelTable& active) {
   return fmt::format("no tile unit: the kernel table is {}", active.name);
 }
 
-void report_int8(const NodeBinding& binding, const WeightEncoding& weights, KernelReport& report) {
+void report_integers(const NodeBinding& binding, const WeightEncoding& weights, KernelReport& report) {
   const KernelTable& table = *binding.options.table;
-  const std::string_view origin = origin_of(table, &KernelTable::pack_int8);
+  std::string_view origin = origin_of(table, &KernelTable::pack_int8);
   report.arithmetic = Arithmetic::kInt8;
+  if (weights.encoding.kind == EncodingKind::kIntGroup) {
+    const bool int8_inputs = weights.encoding.input_bits == 8;
+    if (!int8_inputs) report.arithmetic = Arithmetic::kBF16;
+    origin = origin_of(table, int8_inputs ? &KernelTable::pack_int4 : &KernelTable::pack_int4_bf16);
+  }
   report.kernel = fmt::format("{} {}", encoding_name(weights.encoding), origin);
   if (!has_tiles(origin)) report.reason = no_tiles(table);
 }
@@ -88,7 +93,7 @@ void report_packed_linear(const NodeBinding& binding, KernelReport& report) {
   if (weights.encoding.kind == EncodingKind::kDense) {
     report_dense(binding, weights, report);
   } else {
-    report_int8(binding, weights, report);
+    report_integers(binding, weights, report);
   }
   if (!weights.alike) report.reason = "encodings differ: a product for each";
 }
