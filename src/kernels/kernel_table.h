@@ -177,8 +177,8 @@ struct KernelTable {
 
   // Sequences [begin, end).
   void (*attention)(const RaggedAttention&, int64_t begin, int64_t end);
-  // For models whose weights are coarser than f32: may round the operands of both products to bf16 where that is faster.
-  // Inference only (no probabilities, no dropout); scale > 0.
+  // For models whose weights are coarser than f32: may round the operands of both products to bf16 where that is
+  // faster. Inference only (no probabilities, no dropout); scale > 0.
   void (*attention_bf16)(const RaggedAttention&, int64_t begin, int64_t end);
   void (*attention_grad)(const RaggedAttentionGrad&, int64_t begin, int64_t end);
   // Queries [begin, end).

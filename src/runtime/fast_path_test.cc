@@ -91,8 +91,7 @@ TEST_P(FastPath, SequencesDoNotSeeTheirBatch) {
     for (const Format& format : formats()) {
       SCOPED_TRACE(testing::Message() << format.name << ", architecture " << static_cast<int>(architecture));
       const auto model = random_model(architecture, format);
-      Session session(model,
-                      {.n_threads = 2, .isa = std::string(GetParam()->name), .precision = format.precision});
+      Session session(model, {.n_threads = 2, .isa = std::string(GetParam()->name), .precision = format.precision});
       const RaggedBatch batch = random_batch(9);
       const std::vector<float> together = logits(session, batch);
       for (int64_t s = 0; s < batch.n_sequences(); ++s) {

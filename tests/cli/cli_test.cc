@@ -47,8 +47,8 @@ TEST_F(CliTest, TrainQuantizePredictAndInspect) {
 
   for (const std::string method : {"dynamic --bits 4", "rtn --bits 4 --group 64"}) {
     const std::string out = path("int4 " + method.substr(0, 3));
-    const Outcome made = run("quantize " + path("model") + " --embeddings --method " + method + " --out '" + out +
-                             "' --json --quiet");
+    const Outcome made =
+        run("quantize " + path("model") + " --embeddings --method " + method + " --out '" + out + "' --json --quiet");
     ASSERT_EQ(made.code, 0) << made.err;
     const Json report = made.json();
     EXPECT_LT(report["bits_per_weight"].get<double>(), 8.0);
