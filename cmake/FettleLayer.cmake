@@ -4,7 +4,7 @@
 #
 # PRECOMPILED: compiled with the precompiled headers (FettlePrecompiled.cmake); for layers whose files include JSON.
 # With FETTLE_CORE (FettleCore.cmake), OUTSIDE (a regular expression) leaves files out that need a library which is not
-# there, CORE_TESTS says which tests remain of a layer whose other tests need layers that are not built.
+# there, and CORE_TESTS names the tests that remain ("^$": none): what depends on the processor, on layers that are built.
 # DEPENDS names lower layers only (scripts/check verifies the includes). LIBRARIES are outside packages.
 # ISA-specific sources get their flags from set_source_files_properties in the layer's own CMakeLists.txt.
 

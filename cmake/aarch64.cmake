@@ -3,7 +3,8 @@ set(CMAKE_SYSTEM_NAME Linux)
 set(CMAKE_SYSTEM_PROCESSOR aarch64)
 set(CMAKE_C_COMPILER aarch64-linux-gnu-gcc-12)
 set(CMAKE_CXX_COMPILER aarch64-linux-gnu-g++-12)
-set(CMAKE_EXE_LINKER_FLAGS_INIT -static)
+# The linker would warn of what GoogleTest cannot do in a static program.
+set(CMAKE_EXE_LINKER_FLAGS_INIT "-static -Wl,--no-warnings")
 # "max" has every instruction set, so that every kernel table runs.
 set(CMAKE_CROSSCOMPILING_EMULATOR qemu-aarch64-static -cpu max)
 

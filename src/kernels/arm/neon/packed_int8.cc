@@ -19,8 +19,9 @@ struct Int8Product : Int8Sums<Int8Product> {
   };
 
   static Input input(const std::byte* p) {
-    const auto* pairs = reinterpret_cast<const int16_t*>(p);
-    return {vreinterpretq_s8_s16(vld1q_dup_s16(pairs)), vreinterpretq_s8_s16(vld1q_dup_s16(pairs + 1))};
+    int16_t pairs[2];
+    __builtin_memcpy(pairs, p, sizeof pairs);
+    return {vreinterpretq_s8_s16(vdupq_n_s16(pairs[0])), vreinterpretq_s8_s16(vdupq_n_s16(pairs[1]))};
   }
   static int32x4_t add_low(int32x4_t sum, Input x, int8x16_t first, int8x16_t second) {
     const int16x8_t products = vmull_s8(vget_low_s8(first), vget_low_s8(x.first));

@@ -31,7 +31,11 @@ struct FloatSums {
   using Column = Four<Product, float32x4_t>;  // bias
 
   static Sum zero() { return {vdupq_n_f32(0), vdupq_n_f32(0), vdupq_n_f32(0), vdupq_n_f32(0)}; }
-  static Input input(const std::byte* p) { return vld1q_dup_f32(reinterpret_cast<const float*>(p)); }
+  static Input input(const std::byte* p) {
+    float value;
+    __builtin_memcpy(&value, p, sizeof value);
+    return vdupq_n_f32(value);
+  }
   static Sum add(Sum sum, Input input, Weights w) {
     return {vfmaq_f32(sum.v0, w.v0, input), vfmaq_f32(sum.v1, w.v1, input), vfmaq_f32(sum.v2, w.v2, input),
             vfmaq_f32(sum.v3, w.v3, input)};

@@ -11,14 +11,16 @@ struct Int8Product : neon::Int8Sums<Int8Product> {
   static constexpr int kMaxRows = neon::kVectorRows;
   static constexpr int panels_for(int rows) { return neon::vector_panels(rows); }
   static constexpr int64_t kStepBytes = 64;
-  using Input = int8x16_t;  // four inputs in every lane of 32 bits
+  using Input = int8x8_t;  // four inputs in the first lane of 32 bits
 
   static Input input(const std::byte* p) {
-    return vreinterpretq_s8_s32(vld1q_dup_s32(reinterpret_cast<const int32_t*>(p)));
+    uint32_t value;
+    __builtin_memcpy(&value, p, sizeof value);
+    return vcreate_s8(value);
   }
   static Sum add(Sum sum, Input x, Weights w) {
-    return {vdotq_s32(sum.v0, w.v0, x), vdotq_s32(sum.v1, w.v1, x), vdotq_s32(sum.v2, w.v2, x),
-            vdotq_s32(sum.v3, w.v3, x)};
+    return {vdotq_lane_s32(sum.v0, w.v0, x, 0), vdotq_lane_s32(sum.v1, w.v1, x, 0), vdotq_lane_s32(sum.v2, w.v2, x, 0),
+            vdotq_lane_s32(sum.v3, w.v3, x, 0)};
   }
 };
 

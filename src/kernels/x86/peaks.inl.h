@@ -5,14 +5,7 @@
 
 #include "kernels/vector/lanes.h"
 
-// What asm statements call a vector register.
-#if defined(__aarch64__)
-#define FETTLE_REGISTER "w"
-#else
-#define FETTLE_REGISTER "x"
-#endif
-
-namespace fettle::vector {
+namespace fettle::x86 {
 namespace {
 
 // Eight chains of step(sum, round); Step keeps its operands in registers. Returns one result, so that nothing is
@@ -30,9 +23,7 @@ inline Register run_chains(Register start, int64_t rounds, Step step) {
     s6 = step(s6);
     s7 = step(s7);
     // Keeps the compiler from finding that all chains are one.
-    asm volatile(""
-                 : "+" FETTLE_REGISTER(s0), "+" FETTLE_REGISTER(s1), "+" FETTLE_REGISTER(s2), "+" FETTLE_REGISTER(s3),
-                   "+" FETTLE_REGISTER(s4), "+" FETTLE_REGISTER(s5), "+" FETTLE_REGISTER(s6), "+" FETTLE_REGISTER(s7));
+    asm volatile("" : "+x"(s0), "+x"(s1), "+x"(s2), "+x"(s3), "+x"(s4), "+x"(s5), "+x"(s6), "+x"(s7));
   }
   return s0 + s1 + s2 + s3 + s4 + s5 + s6 + s7;
 }
@@ -42,11 +33,9 @@ int64_t f32_peak_loop(int64_t rounds) {
   const typename V::Float factor = V::broadcast(0.5f);
   const typename V::Float term = V::broadcast(1.0f);
   auto sum = run_chains(V::zero(), rounds, [&](auto x) { return V::fma(x, factor, term); });
-  asm volatile("" : : FETTLE_REGISTER(sum));
+  asm volatile("" : : "x"(sum));
   return rounds * 8 * V::kWidth * 2;
 }
 
 }  // namespace
-}  // namespace fettle::vector
-
-#undef FETTLE_REGISTER
+}  // namespace fettle::x86
