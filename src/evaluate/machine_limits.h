@@ -41,7 +41,8 @@ struct MachineLimits {
   bool from_cache = false;
 };
 
-// From the cache unless `anew`; measured (in less than half a second) and stored otherwise.
+// From the cache unless `anew`; measured (in less than half a second) and stored otherwise, several threads at no less
+// than what the cache has for one.
 MachineLimits machine_limits(const KernelTable& table, int n_threads, const LimitsCache& cache, bool anew = false);
 
 }  // namespace fettle

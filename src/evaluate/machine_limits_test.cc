@@ -90,6 +90,11 @@ TEST(MachineLimits, AreMeasuredOnceUnlessAskedFor) {
   EXPECT_EQ(second.roofline.bandwidth_gb_s, first.roofline.bandwidth_gb_s);
   EXPECT_EQ(second.roofline.peak_int8_gops, first.roofline.peak_int8_gops);
   EXPECT_FALSE(machine_limits(table, 1, cache, true).from_cache);
+  Roofline impossible = first.roofline;
+  impossible.bandwidth_gb_s = 9e6;
+  cache.store(table.name, 1, impossible);
+  EXPECT_EQ(machine_limits(table, 2, cache).roofline.bandwidth_gb_s, 9e6);
+  EXPECT_LT(machine_limits(table, 1, cache, true).roofline.bandwidth_gb_s, 9e6);
   EXPECT_EQ(machine_key("1"), machine_key("1"));
 }
 

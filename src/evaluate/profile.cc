@@ -22,18 +22,18 @@ double mean(std::span<const double> values) {
   return values.empty() ? 0 : std::accumulate(values.begin(), values.end(), 0.0) / static_cast<double>(values.size());
 }
 
-// Indices of the middle half by value: what a noisy machine does to a few runs does not count.
-std::vector<size_t> middle_half(const std::vector<double>& values) {
+// Indices of the lower half by value: what a busy machine adds to a run does not count.
+std::vector<size_t> lower_half(const std::vector<double>& values) {
   std::vector<size_t> order(values.size());
   std::iota(order.begin(), order.end(), size_t{0});
   std::ranges::sort(order, {}, [&](size_t i) { return values[i]; });
-  const size_t cut = values.size() / 4;
-  return {order.begin() + static_cast<long>(cut), order.end() - static_cast<long>(cut)};
+  order.resize((values.size() + 1) / 2);
+  return order;
 }
 
-double middle_mean(const std::vector<double>& values) {
+double lower_mean(const std::vector<double>& values) {
   std::vector<double> kept;
-  for (const size_t i : middle_half(values)) kept.push_back(values[i]);
+  for (const size_t i : lower_half(values)) kept.push_back(values[i]);
   return mean(kept);
 }
 
@@ -78,11 +78,11 @@ class ProfiledPath {
     path.n_sequences = input_.batch.n_sequences();
     path.n_tokens = input_.batch.n_tokens();
     path.n_computed_tokens = batch_.n_tokens();
-    const std::vector<size_t> kept = middle_half(whole_ms_);
+    const std::vector<size_t> kept = lower_half(whole_ms_);
     path.n_runs = static_cast<int64_t>(kept.size());
     for (const size_t i : kept) path.run_ms += whole_ms_[i] / static_cast<double>(kept.size());
-    path.plain_run_ms = middle_mean(plain_ms_);
-    path.tokenize_ms = middle_mean(tokenize_ms_);
+    path.plain_run_ms = lower_mean(plain_ms_);
+    path.tokenize_ms = lower_mean(tokenize_ms_);
     path.fusions = session_.fusions();
     path.kernels = session_.executor().kernels();
     add_nodes(kept, options.limits, path);

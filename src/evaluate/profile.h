@@ -48,7 +48,7 @@ struct PathProfile {
   int64_t n_sequences = 0;  // as given, without padding
   int64_t n_tokens = 0;
   int64_t n_computed_tokens = 0;  // with padding
-  int64_t n_runs = 0;             // that the times are means of: the middle half of those made
+  int64_t n_runs = 0;             // that the times are means of: the faster half of those made
   double tokenize_ms = 0;
   double run_ms = 0;        // a whole run while it is profiled, without tokenizing
   double plain_run_ms = 0;  // a whole run otherwise; in turns with the others

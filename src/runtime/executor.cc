@@ -48,6 +48,13 @@ void read_offsets(const int32_t* offsets, int64_t n_sequences, Sequences& sequen
   }
 }
 
+// What a node does in one run.
+struct NodeWork {
+  double flops = 0;
+  double bytes = 0;
+  double weight_bytes = 0;
+};
+
 }  // namespace
 
 struct Executor::Impl {
@@ -60,7 +67,7 @@ struct Executor::Impl {
   void bind_sequences();
   void run();
   void run_profiled();
-  void add_costs(size_t node);
+  void bind_costs();
 
   Graph graph;
   ExecutorOptions options;
@@ -75,6 +82,8 @@ struct Executor::Impl {
   int64_t packed_bytes = 0;
   std::vector<KernelReport> reports;
   std::vector<WeightTraffic> traffic;  // by node
+  std::vector<NodeWork> work;          // by node, with the symbols bound as in `work_bindings`
+  SymbolBindings work_bindings;
   bool profiling = false;
   std::vector<NodeProfile> profiles;
 };
@@ -201,24 +210,33 @@ void Executor::Impl::run() {
   for (const auto& kernel : kernels) kernel->run(context);
 }
 
-void Executor::Impl::add_costs(size_t node) {
-  const NodeView view{graph, graph.nodes()[node]};
-  const Cost cost = view.node.op->cost(view, bindings);
-  const WeightTraffic& weights = traffic[node];
-  const auto rows = static_cast<double>(layout.slot(view.node.outputs[0]).rows);
-  const double weight_bytes = weights.fixed + rows * weights.per_row;
-  profiles[node].flops += cost.flops;
-  profiles[node].weight_bytes += weight_bytes;
-  profiles[node].bytes += cost.bytes - weights.counted_fixed - rows * weights.counted_per_row + weight_bytes;
+// Only when sizes have changed, so that the profiler costs little.
+void Executor::Impl::bind_costs() {
+  if (work_bindings == bindings && !work.empty()) return;
+  work_bindings = bindings;
+  work.clear();
+  for (size_t i = 0; i < graph.nodes().size(); ++i) {
+    const NodeView view{graph, graph.nodes()[i]};
+    const Cost cost = view.node.op->cost(view, bindings);
+    const WeightTraffic& weights = traffic[i];
+    const auto rows = static_cast<double>(layout.slot(view.node.outputs[0]).rows);
+    const double weight_bytes = weights.fixed + rows * weights.per_row;
+    const double counted = weights.counted_fixed + rows * weights.counted_per_row;
+    work.push_back({.flops = cost.flops, .bytes = cost.bytes - counted + weight_bytes, .weight_bytes = weight_bytes});
+  }
 }
 
 void Executor::Impl::run_profiled() {
+  bind_costs();
   for (size_t i = 0; i < kernels.size(); ++i) {
     const Stopwatch watch;
     kernels[i]->run(context);
-    profiles[i].total_ms += watch.ms();
-    ++profiles[i].calls;
-    add_costs(i);
+    NodeProfile& profile = profiles[i];
+    profile.total_ms += watch.ms();
+    ++profile.calls;
+    profile.flops += work[i].flops;
+    profile.bytes += work[i].bytes;
+    profile.weight_bytes += work[i].weight_bytes;
   }
 }
 
