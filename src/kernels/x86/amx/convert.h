@@ -15,8 +15,8 @@ struct Dequantize {
   static Columns columns(const PanelWeights& w, int64_t c) {
     return {_mm512_loadu_ps(w.scales + c), _mm512_loadu_ps(w.bias + c)};
   }
-  static __m512 value(const PanelJob& job, int64_t row, const std::byte* sums, const Columns& columns) {
-    const __m512 scale = _mm512_mul_ps(_mm512_set1_ps(job.row_scales[row]), columns.scale);
+  static __m512 value(const float* row_scale, const std::byte* sums, const Columns& columns) {
+    const __m512 scale = _mm512_mul_ps(_mm512_set1_ps(*row_scale), columns.scale);
     return _mm512_add_ps(_mm512_mul_ps(_mm512_cvtepi32_ps(_mm512_load_si512(sums)), scale), columns.bias);
   }
 };
@@ -24,7 +24,7 @@ struct Dequantize {
 struct AddBias {
   using Columns = __m512;
   static Columns columns(const PanelWeights& w, int64_t c) { return _mm512_loadu_ps(w.bias + c); }
-  static __m512 value(const PanelJob&, int64_t, const std::byte* sums, Columns bias) {
+  static __m512 value(const float*, const std::byte* sums, Columns bias) {
     return _mm512_add_ps(_mm512_load_ps(sums), bias);
   }
 };

@@ -53,7 +53,7 @@ struct UnpackBf16 : Int4AsBf16 {
 template <typename Unpack, typename Dot, typename Finisher>
 class Int4Strips {
  public:
-  explicit Int4Strips(const PanelJob& job) : job_(job), finisher_(job) {}
+  explicit Int4Strips(const PanelJob& job) : job_(job) {}
 
   void run(int64_t group_begin, int64_t group_end) {
     using Strip = void (Int4Strips::*)(const PanelsAhead&, std::byte*);
@@ -63,14 +63,14 @@ class Int4Strips {
       const PanelsAhead panels = job_.weights->panels_of(g);
       std::byte* const sums = sums_[g % 2];
       (this->*kStrips[panels.n_panels - 1])(panels, sums);
-      finisher_.take({.sums = sums,
-                      .panel_stride = kTileBytes,
-                      .n_panels = panels.n_panels,
-                      .row = 0,
-                      .rows = job_.rows,
-                      .column = g * kGroupWidth});
+      pending_ = {.sums = sums,
+                  .panel_stride = kTileBytes,
+                  .n_panels = panels.n_panels,
+                  .row = 0,
+                  .rows = job_.rows,
+                  .column = g * kGroupWidth};
     }
-    finisher_.drain();
+    Finisher(job_, pending_).drain();
   }
 
  private:
@@ -91,6 +91,7 @@ class Int4Strips {
   void strip(const PanelsAhead& panels, std::byte* sums, std::integer_sequence<int, kPanel...>) {
     const int64_t n_tiles = job_.weights->k_padded / Unpack::kTileInputs;
     const int64_t n_steps = divide_up(Finisher::n_steps(job_.rows, panels.n_panels), n_tiles);
+    Finisher finisher(job_, pending_);
     (clear_sums<kPanel>(), ...);
     (unpack(panels.panels[kPanel], 0, tiles_[0][kPanel]), ...);
     for (int64_t t = 0; t < n_tiles; ++t) {
@@ -102,13 +103,14 @@ class Int4Strips {
       ((load_tile<7>(now[kPanel]), Dot::template add<kPanel>(),
         more ? unpack(panels.panels[kPanel], t + 1, next[kPanel]) : void()),
        ...);
-      for (int64_t i = 0; i < n_steps; ++i) finisher_.step();
+      for (int64_t i = 0; i < n_steps; ++i) finisher.step();
     }
     (store_sums<kPanel>(sums + kPanel * kTileBytes, kTileRowBytes), ...);
+    finisher.drain();
   }
 
   const PanelJob& job_;
-  Finisher finisher_;
+  TileSums pending_;
   alignas(64) std::byte tiles_[2][kGroupPanels][kTileBytes];
   alignas(64) std::byte sums_[2][kGroupPanels * kTileBytes];
 };

@@ -14,7 +14,7 @@
 #include <utility>
 
 #include "kernels/packed_panels.h"
-#include "kernels/vector/far_prefetch.h"
+#include "kernels/vector/prefetch.h"
 #include "kernels/x86/amx/tile_finisher.h"
 #include "kernels/x86/amx/tile_ops.h"
 #include "kernels/x86/amx/tiles.h"
@@ -42,11 +42,45 @@ struct TileGroup {
   }
 };
 
+// Fetches the next group's panels into the second-level cache, one line of each at a step.
+class GroupFetch {
+ public:
+  GroupFetch() = default;
+  GroupFetch(const PanelsAhead& next, int64_t n_passes)
+      : lines_left_(next.panel_bytes / kLineBytes), lines_of_pass_(divide_up(lines_left_, n_passes)) {
+    for (int64_t i = 0; i < kGroupPanels; ++i) panels_[i] = next.panels[i < next.n_panels ? i : 0];
+    if (next.n_panels == 0) lines_left_ = 0;
+  }
+  // For a pass over n tiles; returns beside how many of them there are lines to fetch.
+  [[gnu::always_inline]] int64_t begin_pass(int64_t n) {
+    const int64_t lines = lines_left_ < lines_of_pass_ ? lines_left_ : lines_of_pass_;
+    if (lines == 0) return 0;
+    lines_of_step_ = divide_up(lines, n);
+    const int64_t n_steps = divide_up(lines, lines_of_step_);
+    lines_left_ -= n_steps * lines_of_step_;
+    return n_steps;
+  }
+  [[gnu::always_inline]] void step() {
+    for (int64_t line = 0; line < lines_of_step_; ++line) {
+#pragma GCC unroll 6
+      for (int64_t i = 0; i < kGroupPanels; ++i) prefetch_far(panels_[i] + offset_);
+      offset_ += kLineBytes;
+    }
+  }
+
+ private:
+  const std::byte* panels_[kGroupPanels] = {};
+  int64_t lines_left_ = 0;
+  int64_t lines_of_pass_ = 0;
+  int64_t lines_of_step_ = 0;
+  int64_t offset_ = 0;
+};
+
 template <typename Dot, typename Finisher>
 class TileProduct {
  public:
   TileProduct(const PanelJob& job, int64_t group_begin, int64_t group_end)
-      : job_(job), group_begin_(group_begin), group_end_(group_end), finisher_(job) {}
+      : job_(job), group_begin_(group_begin), group_end_(group_end) {}
 
   void run() {
     configure_tiles();
@@ -66,7 +100,7 @@ class TileProduct {
       }
       for (int64_t tile = 0; tile < n_row_tiles;) tile += rows_by_group(group, tile, n_row_tiles - tile);
     }
-    finisher_.drain();
+    Finisher(job_, pending_).drain();
   }
 
  private:
@@ -76,31 +110,26 @@ class TileProduct {
     fetch_ = {};
     if (job_.rows <= kTileRows) return;
     const PanelsAhead next = group + 1 < group_end_ ? job_.weights->panels_of(group + 1) : job_.ahead;
-    fetch_.n_panels = next.n_panels;
-    for (int64_t i = 0; i < next.n_panels; ++i) fetch_.panels[i] = next.panels[i];
-    fetch_.n_passes = divide_up(divide_up(job_.rows, kTileRows), kMaxRowTiles) * present.n_panels;
-    fetch_.lines_left = next.panel_bytes / kLineBytes;
-    fetch_.lines_per_step = kTileRows;
-  }
-
-  [[gnu::always_inline]] void finish(int64_t n_steps) {
-    for (int64_t i = 0; i < n_steps; ++i) finisher_.step();
+    const int64_t n_passes =
+        divide_up(divide_up(job_.rows, kTileRows), kMaxRowTiles) * present.n_panels * n_chunks_of(present);
+    fetch_ = GroupFetch(next, n_passes);
   }
 
   template <int... kPanel>
   void strip_by(const TileGroup& group, std::byte* sums, std::integer_sequence<int, kPanel...>) {
     const std::byte* const panels[] = {group.panels[kPanel]...};
     const int64_t n_steps = divide_up(Finisher::n_steps(job_.rows, group.n_panels), group.n_tiles);
+    Finisher finisher(job_, pending_);
     (clear_sums<kPanel>(), ...);
     for (int64_t at = 0; at < group.n_tiles * kTileBytes; at += kTileBytes) {
       load_tile<6>(job_.rows_data + at);
       ((load_tile<7>(panels[kPanel] + at), Dot::template add<kPanel>(),
         prefetch_tile(panels[kPanel] + at + kTileBytes)),
        ...);
-      fetch_.step();
-      finish(n_steps);
+      for (int64_t i = 0; i < n_steps; ++i) finisher.step();
     }
     (store_sums<kPanel>(sums + kPanel * kTileBytes, kTileRowBytes), ...);
+    finisher.drain();
   }
 
   template <int kPanels>
@@ -116,12 +145,12 @@ class TileProduct {
                                         &TileProduct::strip_of<5>, &TileProduct::strip_of<6>};
     std::byte* const sums = next_sums(kGroupPanels * kTileBytes);
     (this->*kStrips[group.n_panels - 1])(group, sums);
-    finisher_.take({.sums = sums,
-                    .panel_stride = kTileBytes,
-                    .n_panels = group.n_panels,
-                    .row = 0,
-                    .rows = job_.rows,
-                    .column = group.column});
+    pending_ = {.sums = sums,
+                .panel_stride = kTileBytes,
+                .n_panels = group.n_panels,
+                .row = 0,
+                .rows = job_.rows,
+                .column = group.column};
   }
 
   // Two halves in turns: one is summed into while the other is finished.
@@ -134,11 +163,23 @@ class TileProduct {
     const std::byte* rows;
     const std::byte* panel;
     int64_t row_stride;  // bytes from one tile of rows to the next
-    int64_t bytes;
-    int64_t n_steps;  // of finishing, for each tile of depth
+    int64_t n_tiles;
     bool is_first;
   };
 
+  // One tile of depth, and what goes on beside it: n_steps of finishing, lines fetched.
+  template <bool kFinish, bool kFetch, int... kRow>
+  [[gnu::always_inline]] void depth_step(const Chunk& chunk, int64_t t, int64_t n_steps,
+                                         typename Finisher::OfPanel& finisher, GroupFetch& fetch) {
+    load_tile<7>(chunk.panel + t * kTileBytes);
+    ((load_tile<6>(chunk.rows + kRow * chunk.row_stride + t * kTileBytes), Dot::template add<kRow>()), ...);
+    if constexpr (kFetch) fetch.step();
+    if constexpr (kFinish) {
+      for (int64_t i = 0; i < n_steps; ++i) finisher.step();
+    }
+  }
+
+  // The sums of the panel before are finished beside the first tiles of depth, lines are fetched beside the last ones.
   template <int... kRow>
   void rows_by_panel(const Chunk& chunk, std::byte* sums, std::integer_sequence<int, kRow...>) {
     if (chunk.is_first) {
@@ -146,36 +187,41 @@ class TileProduct {
     } else {
       (load_sums<kRow>(sums + kRow * kTileBytes), ...);
     }
-    for (int64_t at = 0; at < chunk.bytes; at += kTileBytes) {
-      load_tile<7>(chunk.panel + at);
-      ((load_tile<6>(chunk.rows + kRow * chunk.row_stride + at), Dot::template add<kRow>()), ...);
-      fetch_.step();
-      finish(chunk.n_steps);
-    }
+    typename Finisher::OfPanel finisher;
+    if (pending_.n_panels > 0) finisher = typename Finisher::OfPanel(job_, pending_, 0);
+    const int64_t n = chunk.n_tiles;
+    const int64_t n_steps = divide_up(Finisher::n_steps(pending_.rows, pending_.n_panels), n);
+    const int64_t finish_to = n_steps == 0 ? 0 : divide_up(Finisher::n_steps(pending_.rows, 1), n_steps);
+    GroupFetch fetch = fetch_;
+    const int64_t fetch_from = n - fetch.begin_pass(n);
+    int64_t t = 0;
+    for (; t < finish_to && t < fetch_from; ++t) depth_step<true, false, kRow...>(chunk, t, n_steps, finisher, fetch);
+    for (; t < finish_to; ++t) depth_step<true, true, kRow...>(chunk, t, n_steps, finisher, fetch);
+    for (; t < fetch_from; ++t) depth_step<false, false, kRow...>(chunk, t, n_steps, finisher, fetch);
+    for (; t < n; ++t) depth_step<false, true, kRow...>(chunk, t, n_steps, finisher, fetch);
     (store_sums<kRow>(sums + kRow * kTileBytes, kTileRowBytes), ...);
+    fetch_ = fetch;
+    pending_ = {};
   }
+
+  static int64_t n_chunks_of(const TileGroup& group) { return divide_up(group.n_tiles, kChunkTiles); }
 
   // Up to two tiles of rows from `tile` on by a group; returns how many.
   int64_t rows_by_group(const TileGroup& group, int64_t tile, int64_t n_left) {
     const int64_t n_row_tiles = n_left < kMaxRowTiles ? n_left : kMaxRowTiles;
     const int64_t left_rows = job_.rows - tile * kTileRows;
     const int64_t rows = left_rows < n_row_tiles * kTileRows ? left_rows : n_row_tiles * kTileRows;
-    const int64_t n_chunks = divide_up(group.n_tiles, kChunkTiles);
-    const int64_t chunk_tiles = divide_up(group.n_tiles, n_chunks);
+    const int64_t chunk_tiles = divide_up(group.n_tiles, n_chunks_of(group));
     const std::byte* from = job_.rows_data + tile * group.n_tiles * kTileBytes;
-    // Sums of one panel are finished during the products of the next one.
-    const int64_t n_steps = divide_up(Finisher::n_steps(n_row_tiles * kTileRows, 1), chunk_tiles);
     for (int64_t first = 0; first < group.n_tiles; first += chunk_tiles) {
       const int64_t n = group.n_tiles - first < chunk_tiles ? group.n_tiles - first : chunk_tiles;
       const bool is_last = first + n == group.n_tiles;
       for (int64_t p = 0; p < group.n_panels; ++p) {
         std::byte* const sums = sums_ + p * kPanelSums;
-        if (first == 0 && finisher_.reads(sums)) finisher_.drain();
         const Chunk chunk{.rows = from + first * kTileBytes,
                           .panel = group.panels[p] + first * kTileBytes,
                           .row_stride = group.n_tiles * kTileBytes,
-                          .bytes = n * kTileBytes,
-                          .n_steps = n_steps,
+                          .n_tiles = n,
                           .is_first = first == 0};
         switch (n_row_tiles) {
           case 1:
@@ -185,11 +231,11 @@ class TileProduct {
             rows_by_panel(chunk, sums, std::make_integer_sequence<int, 2>());
         }
         if (!is_last) continue;
-        finisher_.take({.sums = sums,
-                        .n_panels = 1,
-                        .row = tile * kTileRows,
-                        .rows = rows,
-                        .column = group.column + p * kPanelWidth});
+        pending_ = {.sums = sums,
+                    .n_panels = 1,
+                    .row = tile * kTileRows,
+                    .rows = rows,
+                    .column = group.column + p * kPanelWidth};
       }
     }
     return n_row_tiles;
@@ -198,8 +244,8 @@ class TileProduct {
   const PanelJob& job_;
   int64_t group_begin_;
   int64_t group_end_;
-  Finisher finisher_;
-  FarPrefetch<Dot> fetch_;
+  TileSums pending_;  // summed, to be finished beside the next products
+  GroupFetch fetch_;
   bool second_half_ = false;
   alignas(64) std::byte sums_[kGroupPanels * kPanelSums];
 };

@@ -38,63 +38,107 @@ struct TileSums {
   int64_t column = 0;
 };
 
-// Convert: Columns, columns(weights, c) for the columns [c, c + 16); value(job, row, sums, columns).
+// Finishes the sums of one panel, which must stay until it is done. It is meant to be a local variable of the loop that
+// it goes beside, so that all it holds is in registers: with its state in memory a step took five times the
+// instructions.
+//
+// Convert: Columns, columns(weights, c) for the columns [c, c + 16); value(row_scale, sums, columns).
 template <typename Convert, Activation kind>
-class TileFinisher {
+class PanelFinisher {
  public:
   static constexpr int64_t kRowsOfStep = 4;
 
-  explicit TileFinisher(const PanelJob& job) : job_(job) {}
-
-  // What is left of the sums before is finished first. The sums must stay until they are.
-  void take(const TileSums& block) {
-    drain();
-    block_ = block;
-    row_ = 0;
-    panel_ = 0;
+  PanelFinisher() = default;
+  // Panel `panel` of the block.
+  [[gnu::always_inline]] PanelFinisher(const PanelJob& job, const TileSums& block, int64_t panel)
+      : sums_(block.sums + panel * block.panel_stride), row_scale_(job.row_scales + block.row), rows_left_(block.rows) {
+    const int64_t column = block.column + panel * kPanelWidth;
+    const int64_t left = job.weights->out_features - column;
+    y_ = job.y + block.row * job.ldy + column;
+    ldy_ = job.ldy;
+    if (job.residual != nullptr) residual_ = job.residual + block.row * job.ldy + column;
+    mask_ = left >= kPanelWidth ? 0xffff : static_cast<__mmask16>((1u << left) - 1);
+    columns_ = Convert::columns(*job.weights, column);
   }
-  // Steps that a block needs.
-  static int64_t n_steps(int64_t rows, int64_t n_panels) { return (rows + kRowsOfStep - 1) / kRowsOfStep * n_panels; }
 
+  [[gnu::always_inline]] bool is_done() const { return rows_left_ <= 0; }
+
+  // Up to four rows.
   [[gnu::always_inline]] void step() {
-    if (panel_ >= block_.n_panels) return;
-    const int64_t column = block_.column + panel_ * kPanelWidth;
-    const typename Convert::Columns columns = Convert::columns(*job_.weights, column);
-    const int64_t left = job_.weights->out_features - column;
-    const __mmask16 mask = left >= kPanelWidth ? 0xffff : static_cast<__mmask16>((1u << left) - 1);
-    const std::byte* sums = block_.sums + panel_ * block_.panel_stride + row_ * kLineBytes;
-    const FusedActivation<kind> activation;
-    const int64_t at = (block_.row + row_) * job_.ldy + column;
-    const int64_t rows = block_.rows - row_ < kRowsOfStep ? block_.rows - row_ : kRowsOfStep;
-    // The lines of the next panel, which comes when these rows have been finished for this one.
+    if (rows_left_ >= kRowsOfStep && residual_ == nullptr) [[likely]] {
 #pragma GCC unroll 4
-    for (int64_t r = 0; r < kRowsOfStep; ++r) prefetch_to_write(job_.y + at + kPanelWidth + r * job_.ldy);
-#pragma GCC unroll 4
-    for (int64_t r = 0; r < kRowsOfStep; ++r) {
-      if (r >= rows) break;
-      const int64_t out = at + r * job_.ldy;
-      __m512 value = Convert::value(job_, block_.row + row_ + r, sums + r * kLineBytes, columns);
-      value = activation(value);
-      if (job_.residual != nullptr) value = _mm512_add_ps(value, _mm512_maskz_loadu_ps(mask, job_.residual + out));
-      _mm512_mask_storeu_ps(job_.y + out, mask, value);
+      for (int64_t r = 0; r < kRowsOfStep; ++r) finish_row(r);
+    } else {
+      for (int64_t r = 0; r < kRowsOfStep && r < rows_left_; ++r) finish_last_row(r);
+      if (residual_ != nullptr) residual_ += kRowsOfStep * ldy_;
     }
-    row_ += kRowsOfStep;
-    if (row_ < block_.rows) return;
-    row_ = 0;
-    ++panel_;
+    sums_ += kRowsOfStep * kLineBytes;
+    row_scale_ += kRowsOfStep;
+    y_ += kRowsOfStep * ldy_;
+    rows_left_ -= kRowsOfStep;
   }
-  bool reads(const std::byte* sums) const {
-    return panel_ < block_.n_panels && block_.sums == sums;
+  [[gnu::always_inline]] void drain() {
+    while (!is_done()) step();
   }
-  void drain() {
-    while (panel_ < block_.n_panels) step();
+
+ private:
+  [[gnu::always_inline]] __m512 value(int64_t r) const {
+    return activation_(Convert::value(row_scale_ + r, sums_ + r * kLineBytes, columns_));
+  }
+  [[gnu::always_inline]] void finish_row(int64_t r) const {
+    float* const out = y_ + r * ldy_;
+    // The line of the next panel, which comes when this one is done.
+    prefetch_to_write(out + kPanelWidth);
+    _mm512_mask_storeu_ps(out, mask_, value(r));
+  }
+  void finish_last_row(int64_t r) const {
+    __m512 result = value(r);
+    if (residual_ != nullptr) result = _mm512_add_ps(result, _mm512_maskz_loadu_ps(mask_, residual_ + r * ldy_));
+    _mm512_mask_storeu_ps(y_ + r * ldy_, mask_, result);
+  }
+
+  // All at the next row.
+  const std::byte* sums_ = nullptr;
+  const float* row_scale_ = nullptr;
+  float* y_ = nullptr;
+  int64_t ldy_ = 0;
+  int64_t rows_left_ = 0;
+  const float* residual_ = nullptr;
+  typename Convert::Columns columns_ = {};
+  FusedActivation<kind> activation_;
+  __mmask16 mask_ = 0;
+};
+
+// Finishes a whole TileSums, panel by panel.
+template <typename Convert, Activation kind>
+class TileFinisher {
+ public:
+  using OfPanel = PanelFinisher<Convert, kind>;
+
+  // There may be nothing to finish (n_panels = 0).
+  [[gnu::always_inline]] TileFinisher(const PanelJob& job, const TileSums& block) : job_(job), block_(block) {
+    if (block_.n_panels > 0) panel_ = OfPanel(job_, block_, 0);
+  }
+
+  // Steps that a block needs.
+  static int64_t n_steps(int64_t rows, int64_t n_panels) {
+    return (rows + OfPanel::kRowsOfStep - 1) / OfPanel::kRowsOfStep * n_panels;
+  }
+  [[gnu::always_inline]] bool is_done() const { return panel_.is_done(); }
+  [[gnu::always_inline]] void step() {
+    if (is_done()) return;
+    panel_.step();
+    if (panel_.is_done() && ++n_done_ < block_.n_panels) panel_ = OfPanel(job_, block_, n_done_);
+  }
+  [[gnu::always_inline]] void drain() {
+    while (!is_done()) step();
   }
 
  private:
   const PanelJob& job_;
-  TileSums block_;
-  int64_t row_ = 0;
-  int64_t panel_ = 0;
+  const TileSums& block_;
+  OfPanel panel_;
+  int64_t n_done_ = 0;
 };
 
 // Calls run.operator()<kind>().
