@@ -11,6 +11,7 @@
 #include <mutex>
 #include <system_error>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "base/cpu.h"
@@ -32,9 +33,27 @@ void pause() {
 #endif
 }
 
-// Waits a short while for `ready`; returns whether it came true.
+// Fetches lines one by one.
+class Fetching {
+ public:
+  Fetching() = default;
+  explicit Fetching(const FetchAhead& what) : what_(what) {}
+
+  bool is_done() const { return offset_ >= what_.size_bytes; }
+  void step() {
+    for (int i = 0; i < what_.n_streams; ++i) __builtin_prefetch(what_.streams[i] + offset_, 0, 2);
+    offset_ += kLineBytes;
+  }
+
+ private:
+  static constexpr int64_t kLineBytes = 64;
+  FetchAhead what_;
+  int64_t offset_ = 0;
+};
+
+// Waits a short while for `ready`, fetching meanwhile; returns whether it came true.
 template <typename Ready>
-bool spin_until(bool spins, Ready ready) {
+bool spin_until(bool spins, Ready ready, Fetching* fetching = nullptr) {
   if (ready()) return true;
   if (!spins) return false;
   const auto start = std::chrono::steady_clock::now();
@@ -44,7 +63,11 @@ bool spin_until(bool spins, Ready ready) {
     if (elapsed > kPauseTime) std::this_thread::yield();
     for (int i = 0; i < kPausesPerLook; ++i) {
       if (ready()) return true;
-      pause();
+      if (fetching != nullptr && !fetching->is_done()) {
+        fetching->step();
+      } else {
+        pause();
+      }
     }
   }
 }
@@ -95,6 +118,7 @@ struct ThreadPool::State {
   uint64_t n_loops = 0;
   int64_t n_tasks = 0;
   const FunctionRef<void(int64_t, int)>* fn = nullptr;
+  std::span<const FetchAhead> ahead;  // by worker; read inside a loop only
 
   alignas(64) std::atomic<uint64_t> gate{0};
   alignas(64) std::atomic<int64_t> next_task{0};
@@ -112,7 +136,7 @@ struct ThreadPool::State {
   void work(int worker);
   void record_error(int64_t task);
   void worker_main(int worker);
-  bool wait_for_loop(uint64_t last_loop);
+  bool wait_for_loop(uint64_t last_loop, Fetching& fetching);
   bool enter(uint64_t& last_loop);
   void leave();
   void open_gate(int64_t n);
@@ -165,12 +189,12 @@ void ThreadPool::State::leave() {
 }
 
 // True when a loop that this worker has not seen is open, false when the pool stops.
-bool ThreadPool::State::wait_for_loop(uint64_t last_loop) {
+bool ThreadPool::State::wait_for_loop(uint64_t last_loop, Fetching& fetching) {
   const auto ready = [&] {
     const uint64_t word = gate.load(std::memory_order_seq_cst);
     return ((word & kOpen) != 0 && word >> kNumberShift != last_loop) || stopping.load(std::memory_order_relaxed);
   };
-  if (!spin_until(spins, ready)) {
+  if (!spin_until(spins, ready, &fetching)) {
     std::unique_lock lock(sleep_mutex);
     n_sleeping.fetch_add(1, std::memory_order_seq_cst);
     wake_workers.wait(lock, ready);
@@ -181,9 +205,15 @@ bool ThreadPool::State::wait_for_loop(uint64_t last_loop) {
 
 void ThreadPool::State::worker_main(int worker) {
   uint64_t last_loop = 0;
-  while (wait_for_loop(last_loop)) {
+  const FetchAhead* last_ahead = nullptr;
+  Fetching fetching;
+  while (wait_for_loop(last_loop, fetching)) {
     if (!enter(last_loop)) continue;
     work(worker);
+    if (std::exchange(last_ahead, ahead.data()) != ahead.data()) {
+      const auto index = static_cast<size_t>(worker);
+      fetching = index < ahead.size() ? Fetching(ahead[index]) : Fetching();
+    }
     leave();
   }
 }
@@ -243,6 +273,11 @@ ThreadPool::ThreadPool(int n_threads) : state_(std::make_unique<State>(resolve_t
 
 ThreadPool::~ThreadPool() {
   state_->stop();
+}
+
+void ThreadPool::set_ahead(std::span<const FetchAhead> by_worker) {
+  const std::lock_guard lock(state_->one_caller);
+  state_->ahead = by_worker;
 }
 
 int ThreadPool::n_threads() const {

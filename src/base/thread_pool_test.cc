@@ -4,6 +4,7 @@
 
 #include <atomic>
 #include <chrono>
+#include <cstddef>
 #include <set>
 #include <stdexcept>
 #include <string>
@@ -194,6 +195,26 @@ TEST(ThreadPool, APoolInsideAnotherRunsSerially) {
     });
   });
   EXPECT_EQ(wrong, 0);
+}
+
+TEST(ThreadPool, WorkersThatWaitMayFetchAnything) {
+  ThreadPool pool(3);
+  const std::vector<std::byte> memory(1 << 16);
+  FetchAhead there{.n_streams = 2, .size_bytes = 1 << 15};
+  there.streams[0] = memory.data();
+  there.streams[1] = memory.data() + there.size_bytes;
+  FetchAhead nowhere{.n_streams = 1, .size_bytes = 1 << 20};
+  nowhere.streams[0] = reinterpret_cast<const std::byte*>(uintptr_t{64});
+  const std::vector<FetchAhead> some{{}, there};  // nothing for the third worker
+  const std::vector<FetchAhead> none{{}, nowhere, there};
+  int64_t sum = 0;
+  for (int round = 0; round < 300; ++round) {
+    pool.set_ahead(round % 3 == 0 ? std::span<const FetchAhead>() : round % 3 == 1 ? some : none);
+    std::atomic<int64_t> added{0};
+    pool.parallel_for(7, [&](int64_t task, int) { added += task; });
+    sum += added;
+  }
+  EXPECT_EQ(sum, 300 * 21);
 }
 
 TEST(ThreadPool, ZeroMeansAllCoresAndNonsenseIsRefused) {

@@ -45,6 +45,8 @@ class PackedLinear {
   virtual void run(const float* x, int64_t ldx, int64_t rows, float* y, int64_t ldy, Activation activation,
                    const float* residual, ThreadPool& pool) const = 0;
   virtual int64_t size_bytes() const = 0;
+  // The weights that thread `part` of n_parts begins a product with, so that it can fetch them before.
+  virtual FetchAhead first_weights(int /*part*/, int /*n_parts*/) const { return {}; }
 };
 
 // Plain weights as they are stored; bias may be null. Pointers need to live only during packing.

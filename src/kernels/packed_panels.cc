@@ -26,6 +26,8 @@ constexpr int64_t kMaxInt8Features = 130000;
 constexpr int64_t kRowsBytes = int64_t{1} << 20;
 // Products with fewer multiplications are not worth waking another thread.
 constexpr int64_t kSerialProducts = int64_t{3} << 20;
+// Of the next product's weights, fetched into a second-level cache while its thread waits.
+constexpr int64_t kAheadBytes = int64_t{768} << 10;
 constexpr int64_t kPrepareGrain = int64_t{64} << 10;  // inputs prepared by one task
 
 int64_t round_up(int64_t value, int64_t multiple) {
@@ -76,9 +78,9 @@ class GroupStretches {
     }
   }
 
- private:
   int64_t begin(int64_t s) const { return n_groups_ * s / n_stretches_; }
 
+ private:
   int64_t n_groups_;
   int64_t n_stretches_;
   std::atomic<int64_t> next_[kMaxStretches];
@@ -178,6 +180,18 @@ class PanelLinear : public PackedLinear {
     }
   }
 
+  FetchAhead first_weights(int part, int n_parts) const override {
+    const int n_stretches = n_stretches_of(n_parts);
+    if (part >= n_stretches) return {};
+    const GroupStretches stretches(w_.n_groups, n_stretches);
+    const int64_t begin = stretches.begin(part);
+    const int64_t n_groups = stretches.begin(part + 1) - begin;
+    FetchAhead ahead{.n_streams = static_cast<int>(w_.panels_in_group(begin))};
+    for (int i = 0; i < ahead.n_streams; ++i) ahead.streams[i] = w_.panel(begin, i);
+    ahead.size_bytes = std::min(n_groups * w_.panel_bytes, kAheadBytes / kGroupPanels);
+    return ahead;
+  }
+
   int64_t size_bytes() const override {
     return data_size_ + static_cast<int64_t>((bias_.size() + scales_.size() + offsets_.size()) * sizeof(float));
   }
@@ -249,10 +263,14 @@ class PanelLinear : public PackedLinear {
     }
     const int64_t prepare_grain = kPrepareGrain / (kernel_.row_block * w_.k_padded) + 1;
     pool.parallel_ranges(n_blocks, prepare_grain, prepare);
-    const int n_stretches = static_cast<int>(
-        std::min<int64_t>({pool.n_threads(), GroupStretches::kMaxStretches, std::max<int64_t>(w_.n_groups, 1)}));
+    const int n_stretches = n_stretches_of(pool.n_threads());
     GroupStretches stretches(w_.n_groups, n_stretches);
     pool.parallel_for(n_stretches, [&](int64_t stretch, int) { stretches.run(stretch, columns); });
+  }
+
+  int n_stretches_of(int n_threads) const {
+    return static_cast<int>(
+        std::min<int64_t>({n_threads, GroupStretches::kMaxStretches, std::max<int64_t>(w_.n_groups, 1)}));
   }
 
   PanelKernel kernel_;

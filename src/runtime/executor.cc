@@ -48,6 +48,18 @@ void read_offsets(const int32_t* offsets, int64_t n_sequences, Sequences& sequen
   }
 }
 
+// Threads fetch nothing ahead outside a run.
+class AheadScope {
+ public:
+  explicit AheadScope(ThreadPool& pool) : pool_(pool) {}
+  ~AheadScope() { pool_.set_ahead({}); }
+  AheadScope(const AheadScope&) = delete;
+  AheadScope& operator=(const AheadScope&) = delete;
+
+ private:
+  ThreadPool& pool_;
+};
+
 // What a node does in one run.
 struct NodeWork {
   double flops = 0;
@@ -62,6 +74,9 @@ struct Executor::Impl {
 
   void find_sequences();
   void make_kernels(ParameterBinder& binder);
+  void look_ahead();
+  void run_node(size_t i);
+  void run_nodes();
   void set_input(std::string_view name, const Tensor& value);
   void bind_symbols();
   void bind_sequences();
@@ -75,6 +90,7 @@ struct Executor::Impl {
   ValueLayout layout;
   ParameterBinder binder;
   std::vector<std::unique_ptr<NodeKernel>> kernels;
+  std::vector<std::vector<FetchAhead>> ahead;  // by node: what the threads fetch while they wait during it and after it
   std::vector<BoundInput> inputs;
   SymbolBindings bindings;
   Sequences sequences;
@@ -102,6 +118,7 @@ Executor::Impl::Impl(const Graph& graph_in, const ParameterLookup& parameter, co
   bindings.assign(graph.symbols().size(), -1);
   find_sequences();
   make_kernels(binder);
+  look_ahead();
   context.slots = layout.slots();
   context.pool = options.pool;
   context.table = options.table;
@@ -146,6 +163,32 @@ void Executor::Impl::make_kernels(ParameterBinder& parameters) {
     if (parameters.dense(id) != nullptr) layout.set_data(id, parameters.dense(id));
   }
   parameters.finish();
+}
+
+// While one thread works alone between two products, the others fetch what they will begin the second with.
+void Executor::Impl::look_ahead() {
+  ahead.resize(kernels.size());
+  const int n_threads = options.pool->n_threads();
+  if (n_threads == 1) return;
+  const PackedLinear* next = nullptr;
+  for (size_t i = kernels.size(); i-- > 0;) {
+    const PackedLinear* const packed = kernels[i]->first_packed();
+    if (packed == nullptr) continue;
+    for (int part = 0; next != nullptr && part < n_threads; ++part) {
+      ahead[i].push_back(next->first_weights(part, n_threads));
+    }
+    next = packed;
+  }
+}
+
+void Executor::Impl::run_node(size_t i) {
+  if (!ahead[i].empty()) options.pool->set_ahead(ahead[i]);
+  kernels[i]->run(context);
+}
+
+void Executor::Impl::run_nodes() {
+  if (profiling) return run_profiled();
+  for (size_t i = 0; i < kernels.size(); ++i) run_node(i);
 }
 
 void Executor::Impl::set_input(std::string_view name, const Tensor& value) {
@@ -206,8 +249,8 @@ void Executor::Impl::run() {
                 fmt::format("end at {}, but there are {} tokens", offsets.i32()[offsets.rows - 1], n_tokens));
     }
   }
-  if (profiling) return run_profiled();
-  for (const auto& kernel : kernels) kernel->run(context);
+  const AheadScope scope(*options.pool);
+  run_nodes();
 }
 
 // Only when sizes have changed, so that the profiler costs little.
@@ -230,7 +273,7 @@ void Executor::Impl::run_profiled() {
   bind_costs();
   for (size_t i = 0; i < kernels.size(); ++i) {
     const Stopwatch watch;
-    kernels[i]->run(context);
+    run_node(i);
     NodeProfile& profile = profiles[i];
     profile.total_ms += watch.ms();
     ++profile.calls;

@@ -42,6 +42,8 @@ class NodeKernel {
   virtual ~NodeKernel() = default;
   virtual void run(const RunContext& context) = 0;
   virtual int64_t packed_bytes() const { return 0; }
+  // What the node reads first of its packed weights, null where it has none.
+  virtual const PackedLinear* first_packed() const { return nullptr; }
 };
 
 // What a kernel is made from.

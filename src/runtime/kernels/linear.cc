@@ -32,6 +32,7 @@ class PackedLinearNode : public NodeKernel {
     weights_->run(x.f32(), x.width, x.rows, y.f32(), y.width, activation_, nullptr, *context.pool);
   }
   int64_t packed_bytes() const override { return weights_->size_bytes(); }
+  const PackedLinear* first_packed() const override { return weights_.get(); }
 
  private:
   ValueId x_, y_;
@@ -60,6 +61,7 @@ class SplitQkvNode : public NodeKernel {
     for (const auto& part : parts_) n += part->size_bytes();
     return n;
   }
+  const PackedLinear* first_packed() const override { return parts_.front().get(); }
 
  private:
   ValueId x_, y_;
