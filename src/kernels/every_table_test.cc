@@ -18,6 +18,7 @@ TEST_P(EveryTable, HasAllEntries) {
   const auto first = offsetof(KernelTable, matmul_f32);
   using Entry = void (*)();
   for (size_t at = first; at < sizeof(KernelTable); at += sizeof(Entry)) {
+    if (at == offsetof(KernelTable, attention_takes_bf16_rows)) continue;
     Entry entry;
     std::memcpy(&entry, reinterpret_cast<const char*>(&table()) + at, sizeof entry);
     EXPECT_NE(entry, nullptr) << "entry " << (at - first) / sizeof(Entry);

@@ -36,6 +36,18 @@ struct Matmul {
   double* sum_of_squares = nullptr;  // null, or receives Σ C², summed in a fixed order
 };
 
+// Rows that products pass on to each other: f32, or bf16 where both sides take it. Strides count elements.
+struct LinearRows {
+  const void* x = nullptr;  // [rows, in_features]
+  int64_t ldx = 0;
+  bool x_is_bf16 = false;
+  int64_t rows = 0;
+  void* y = nullptr;  // [rows, out_features]; may not overlap x
+  int64_t ldy = 0;
+  bool y_is_bf16 = false;
+  Activation activation = Activation::kNone;
+};
+
 // Weights of y = activation(x · Wᵀ + bias), packed for one instruction set. Immutable; owns its memory.
 class PackedLinear {
  public:
@@ -44,6 +56,10 @@ class PackedLinear {
   // residual (null, or [rows, out_features] with stride ldy) is added after the activation.
   virtual void run(const float* x, int64_t ldx, int64_t rows, float* y, int64_t ldy, Activation activation,
                    const float* residual, ThreadPool& pool) const = 0;
+  // Whether run_rows is there, for bf16 as well as f32 on both sides. bf16 outputs are f32 ones rounded to nearest
+  // even.
+  virtual bool takes_bf16() const { return false; }
+  virtual void run_rows(const LinearRows& rows, ThreadPool& pool) const;
   virtual int64_t size_bytes() const = 0;
   // The weights that thread `part` of n_parts begins a product with, so that it can fetch them before.
   virtual FetchAhead first_weights(int /*part*/, int /*n_parts*/) const { return {}; }
@@ -73,6 +89,9 @@ struct RaggedAttention {
   const float* q = nullptr;  // [tokens, n_heads · head_dim], row stride `stride`; k and v alike
   const float* k = nullptr;
   const float* v = nullptr;
+  const uint16_t* q_bf16 = nullptr;  // these in place of q, k and v: attention_bf16 of a table that takes_bf16_rows
+  const uint16_t* k_bf16 = nullptr;
+  const uint16_t* v_bf16 = nullptr;
   int64_t stride = 0;
   const int32_t* offsets = nullptr;  // [batch + 1]
   int64_t n_heads = 0;
@@ -182,6 +201,7 @@ struct KernelTable {
   // For models whose weights are coarser than f32: may round the operands of both products to bf16 where that is
   // faster. Inference only (no probabilities, no dropout); scale > 0.
   void (*attention_bf16)(const RaggedAttention&, int64_t begin, int64_t end);
+  bool attention_takes_bf16_rows;  // attention_bf16 takes q_bf16, k_bf16 and v_bf16; with the bits of f32 rows
   void (*attention_grad)(const RaggedAttentionGrad&, int64_t begin, int64_t end);
   // Queries [begin, end).
   void (*attention_rows)(const AttentionRows&, int64_t begin, int64_t end);

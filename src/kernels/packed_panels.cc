@@ -165,20 +165,11 @@ class PanelLinear : public PackedLinear {
 
   void run(const float* x, int64_t ldx, int64_t rows, float* y, int64_t ldy, Activation activation,
            const float* residual, ThreadPool& pool) const override {
-    const int64_t row_bytes = w_.k_padded * kernel_.input_bytes;
-    const int64_t two_blocks = 2 * kernel_.row_block;
-    const int64_t chunk = std::max(kRowsBytes / std::max<int64_t>(row_bytes, 1) / two_blocks, int64_t{1}) * two_blocks;
-    for (int64_t row = 0; row < rows; row += chunk) {
-      PanelJob job{.table = &table_,
-                   .weights = &w_,
-                   .rows = std::min(chunk, rows - row),
-                   .y = y + row * ldy,
-                   .ldy = ldy,
-                   .activation = activation,
-                   .residual = residual == nullptr ? nullptr : residual + row * ldy};
-      run_rows(x + row * ldx, ldx, job, pool);
-    }
+    run_chunks({.x = x, .ldx = ldx, .rows = rows, .y = y, .ldy = ldy, .activation = activation}, residual, pool);
   }
+
+  bool takes_bf16() const override { return kernel_.prepare_bf16 != nullptr; }
+  void run_rows(const LinearRows& rows, ThreadPool& pool) const override { run_chunks(rows, nullptr, pool); }
 
   FetchAhead first_weights(int part, int n_parts) const override {
     const int n_stretches = n_stretches_of(n_parts);
@@ -230,7 +221,24 @@ class PanelLinear : public PackedLinear {
     }
   }
 
-  void run_rows(const float* x, int64_t ldx, PanelJob& job, ThreadPool& pool) const {
+  void run_chunks(const LinearRows& args, const float* residual, ThreadPool& pool) const {
+    const int64_t row_bytes = w_.k_padded * kernel_.input_bytes;
+    const int64_t two_blocks = 2 * kernel_.row_block;
+    const int64_t chunk = std::max(kRowsBytes / std::max<int64_t>(row_bytes, 1) / two_blocks, int64_t{1}) * two_blocks;
+    for (int64_t row = 0; row < args.rows; row += chunk) {
+      PanelJob job{.table = &table_,
+                   .weights = &w_,
+                   .rows = std::min(chunk, args.rows - row),
+                   .y = args.y_is_bf16 ? nullptr : static_cast<float*>(args.y) + row * args.ldy,
+                   .y_bf16 = args.y_is_bf16 ? static_cast<uint16_t*>(args.y) + row * args.ldy : nullptr,
+                   .ldy = args.ldy,
+                   .activation = args.activation,
+                   .residual = residual == nullptr ? nullptr : residual + row * args.ldy};
+      run_chunk(args, row, job, pool);
+    }
+  }
+
+  void run_chunk(const LinearRows& args, int64_t first_row, PanelJob& job, ThreadPool& pool) const {
     thread_local Scratch scratch;
     const int64_t n_blocks = (job.rows + kernel_.row_block - 1) / kernel_.row_block;
     const int64_t block_bytes = kernel_.row_block * w_.k_padded * kernel_.input_bytes;
@@ -240,16 +248,19 @@ class PanelLinear : public PackedLinear {
     job.rows_data = data;
     job.row_scales = scales;
 
+    const auto prepare_rows = args.x_is_bf16 ? kernel_.prepare_bf16 : kernel_.prepare;
     const auto prepare = [&](int64_t begin, int64_t end, int) {
       for (int64_t block = begin; block < end; ++block) {
         const int64_t row = block * kernel_.row_block;
-        kernel_.prepare({.x = x + row * ldx,
-                         .ldx = ldx,
-                         .rows = std::min(kernel_.row_block, job.rows - row),
-                         .in_features = w_.in_features,
-                         .k_padded = w_.k_padded,
-                         .row_block = kernel_.row_block},
-                        data + block * block_bytes, scales + row);
+        const int64_t at = (first_row + row) * args.ldx;
+        prepare_rows({.x = args.x_is_bf16 ? nullptr : static_cast<const float*>(args.x) + at,
+                      .x_bf16 = args.x_is_bf16 ? static_cast<const uint16_t*>(args.x) + at : nullptr,
+                      .ldx = args.ldx,
+                      .rows = std::min(kernel_.row_block, job.rows - row),
+                      .in_features = w_.in_features,
+                      .k_padded = w_.k_padded,
+                      .row_block = kernel_.row_block},
+                     data + block * block_bytes, scales + row);
       }
     };
     const auto columns = [&](int64_t begin, int64_t end) { kernel_.columns(job, begin, end); };
@@ -290,6 +301,10 @@ float quantize_factor(float absmax) {
 }
 float quantize_scale(float absmax) {
   return absmax < kMinAbsmax ? 0.0f : absmax / 127.0f;
+}
+
+void PackedLinear::run_rows(const LinearRows&, ThreadPool&) const {
+  failed("linear", "this kernel takes f32 rows only");
 }
 
 void finish_block(const PanelJob& job, float* block, int64_t row, int64_t rows, int64_t column, int64_t n_columns) {

@@ -74,6 +74,7 @@ struct PanelJob {
   const float* row_scales = nullptr;     // [rows], int8 only
   int64_t rows = 0;
   float* y = nullptr;
+  uint16_t* y_bf16 = nullptr;  // in place of y, only where the kernel has prepare_bf16
   int64_t ldy = 0;
   Activation activation = Activation::kNone;
   const float* residual = nullptr;
@@ -83,6 +84,7 @@ struct PanelJob {
 // Rows of x to be prepared: at most row_block of them.
 struct PrepareRows {
   const float* x = nullptr;
+  const uint16_t* x_bf16 = nullptr;  // in place of x, for prepare_bf16
   int64_t ldx = 0;
   int64_t rows = 0;
   int64_t in_features = 0;
@@ -97,6 +99,8 @@ struct PanelKernel {
   int64_t k_multiple = 16;  // k is padded to a multiple of this; the prepared line of 64 bytes divides it
   int64_t row_block = 16;
   void (*prepare)(const PrepareRows& from, std::byte* to, float* scales) = nullptr;
+  // From bf16. A kernel that has it also writes bf16.
+  void (*prepare_bf16)(const PrepareRows& from, std::byte* to, float* scales) = nullptr;
   void (*columns)(const PanelJob& job, int64_t group_begin, int64_t group_end) = nullptr;
 };
 

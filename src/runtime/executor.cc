@@ -74,6 +74,7 @@ struct Executor::Impl {
 
   void find_sequences();
   void make_kernels(ParameterBinder& binder);
+  void agree_on_bf16();
   void look_ahead();
   void run_node(size_t i);
   void run_nodes();
@@ -118,6 +119,7 @@ Executor::Impl::Impl(const Graph& graph_in, const ParameterLookup& parameter, co
   bindings.assign(graph.symbols().size(), -1);
   find_sequences();
   make_kernels(binder);
+  agree_on_bf16();
   look_ahead();
   context.slots = layout.slots();
   context.pool = options.pool;
@@ -163,6 +165,26 @@ void Executor::Impl::make_kernels(ParameterBinder& parameters) {
     if (parameters.dense(id) != nullptr) layout.set_data(id, parameters.dense(id));
   }
   parameters.finish();
+}
+
+// Values that all nodes around them take as bf16 are so: half the bytes to write and to read again.
+void Executor::Impl::agree_on_bf16() {
+  enum class Vote : uint8_t { kNone, kYes, kNo };
+  std::vector<Vote> written(graph.values().size(), Vote::kNone);
+  std::vector<Vote> read(graph.values().size(), Vote::kNone);
+  const auto vote = [&](std::vector<Vote>& votes, ValueId id, const NodeKernel& kernel) {
+    if (id == kNoValue) return;
+    Vote& all = votes[static_cast<size_t>(id)];
+    all = all != Vote::kNo && kernel.takes_bf16(id) ? Vote::kYes : Vote::kNo;
+  };
+  for (size_t i = 0; i < kernels.size(); ++i) {
+    for (const ValueId id : graph.nodes()[i].inputs) vote(read, id, *kernels[i]);
+    for (const ValueId id : graph.nodes()[i].outputs) vote(written, id, *kernels[i]);
+  }
+  for (const auto& [name, id] : graph.outputs()) read[static_cast<size_t>(id)] = Vote::kNo;
+  for (size_t i = 0; i < read.size(); ++i) {
+    if (written[i] == Vote::kYes && read[i] == Vote::kYes) layout.set_bf16(static_cast<ValueId>(i));
+  }
 }
 
 // While one thread works alone between two products, the others fetch what they will begin the second with.

@@ -19,9 +19,11 @@ struct Slot {
   void* data = nullptr;
   int64_t rows = 0;
   int64_t width = 1;
+  bool is_bf16 = false;  // in place of f32, between nodes that agreed on it (NodeKernel::takes_bf16)
 
   int64_t size() const { return rows * width; }
   float* f32() const { return static_cast<float*>(data); }
+  const uint16_t* bf16() const { return static_cast<const uint16_t*>(data); }
   const int32_t* i32() const { return static_cast<const int32_t*>(data); }
 };
 
@@ -41,6 +43,8 @@ class NodeKernel {
  public:
   virtual ~NodeKernel() = default;
   virtual void run(const RunContext& context) = 0;
+  // Whether this value of its inputs or outputs may be bf16.
+  virtual bool takes_bf16(ValueId /*value*/) const { return false; }
   virtual int64_t packed_bytes() const { return 0; }
   // What the node reads first of its packed weights, null where it has none.
   virtual const PackedLinear* first_packed() const { return nullptr; }

@@ -19,6 +19,7 @@ class ValueLayout {
   // Sizes all slots. The arena is planned for more than was asked, and again only when some symbol has outgrown it.
   void bind(const SymbolBindings& bindings);
   void set_data(ValueId id, const void* data) { slots_[static_cast<size_t>(id)].data = const_cast<void*>(data); }
+  void set_bf16(ValueId id) { slots_[static_cast<size_t>(id)].is_bf16 = true; }
   const Slot* slots() const { return slots_.data(); }
   const Slot& slot(ValueId id) const { return slots_[static_cast<size_t>(id)]; }
   // Times that nodes and graph outputs read each value.

@@ -16,6 +16,7 @@ KernelTable table() {
   table.pack_int4_bf16 = [](const Int4Weights& w) { return unpack_as_bf16(w, pack_bf16); };
   table.attention = attention;
   table.attention_bf16 = attention;
+  table.attention_takes_bf16_rows = false;
   table.attention_grad = attention_grad;
   table.attention_rows = attention_rows;
   table.attention_rows_bf16 = attention_rows;

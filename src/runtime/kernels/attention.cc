@@ -63,9 +63,15 @@ void for_heads(const RunContext& context, AttentionFunction attention, const Rag
   context.pool->parallel_for(n_sequences * args.n_heads, [&](int64_t task, int) {
     RaggedAttention head = args;
     const int64_t column = task % args.n_heads * args.head_dim;
-    head.q += column;
-    head.k += column;
-    head.v += column;
+    if (args.q_bf16 != nullptr) {
+      head.q_bf16 += column;
+      head.k_bf16 += column;
+      head.v_bf16 += column;
+    } else {
+      head.q += column;
+      head.k += column;
+      head.v += column;
+    }
     head.out += column;
     head.n_heads = 1;
     attention(head, task / args.n_heads, task / args.n_heads + 1);
@@ -119,26 +125,36 @@ class PackedAttentionNode : public NodeKernel {
         qkv_(binding.input(0)),
         offsets_(binding.input(1)),
         out_(binding.output(0)),
-        attention_(has_coarse_weights(binding, qkv_) ? binding.options.table->attention_bf16
-                                                     : binding.options.table->attention) {}
+        in_bf16_(has_coarse_weights(binding, qkv_)),
+        takes_bf16_rows_(in_bf16_ && binding.options.table->attention_takes_bf16_rows),
+        attention_(in_bf16_ ? binding.options.table->attention_bf16 : binding.options.table->attention) {}
 
   void run(const RunContext& context) override {
     const Slot& offsets = context[offsets_];
     const Slot& qkv = context[qkv_];
     const int64_t width = attributes_.n_heads * attributes_.head_dim;
     RaggedAttention args = attributes_.arguments(context, offsets);
-    args.q = qkv.f32();
-    args.k = qkv.f32() + width;
-    args.v = qkv.f32() + 2 * width;
+    if (qkv.is_bf16) {
+      args.q_bf16 = qkv.bf16();
+      args.k_bf16 = qkv.bf16() + width;
+      args.v_bf16 = qkv.bf16() + 2 * width;
+    } else {
+      args.q = qkv.f32();
+      args.k = qkv.f32() + width;
+      args.v = qkv.f32() + 2 * width;
+    }
     args.stride = qkv.width;
     args.out = context[out_].f32();
     args.out_stride = context[out_].width;
     run_attention(context, attention_, args, offsets.rows - 1);
   }
+  bool takes_bf16(ValueId value) const override { return takes_bf16_rows_ && value == qkv_; }
 
  private:
   AttentionAttributes attributes_;
   ValueId qkv_, offsets_, out_;
+  bool in_bf16_;
+  bool takes_bf16_rows_;
   AttentionFunction attention_;
 };
 

@@ -29,8 +29,21 @@ class PackedLinearNode : public NodeKernel {
     const Slot& x = context[x_];
     const Slot& y = context[y_];
     if (x.rows == 0) return;
-    weights_->run(x.f32(), x.width, x.rows, y.f32(), y.width, activation_, nullptr, *context.pool);
+    if (!weights_->takes_bf16()) {
+      weights_->run(x.f32(), x.width, x.rows, y.f32(), y.width, activation_, nullptr, *context.pool);
+      return;
+    }
+    weights_->run_rows({.x = x.data,
+                        .ldx = x.width,
+                        .x_is_bf16 = x.is_bf16,
+                        .rows = x.rows,
+                        .y = y.data,
+                        .ldy = y.width,
+                        .y_is_bf16 = y.is_bf16,
+                        .activation = activation_},
+                       *context.pool);
   }
+  bool takes_bf16(ValueId) const override { return weights_->takes_bf16(); }
   int64_t packed_bytes() const override { return weights_->size_bytes(); }
   const PackedLinear* first_packed() const override { return weights_.get(); }
 

@@ -123,11 +123,9 @@ void write_columns(const Head& head, int64_t column, int64_t rows, const float* 
 
 // Where a head's queries, keys, values and outputs begin.
 struct HeadRows {
-  const float* q;
-  int64_t q_stride;
-  const float* k;
-  const float* v;
-  int64_t stride;
+  TileSource q;  // with data and stride
+  TileSource k;
+  TileSource v;
   float* out;
   int64_t out_stride;
 };
@@ -163,13 +161,33 @@ void run_head(const HeadRows& rows, int64_t n_queries, int64_t length, int64_t h
     const int64_t deep = tiles_deep(source.depth);
     pack_tiles(source, form, {0, tiles_across(source.lines), 0, deep}, deep, to);
   };
-  pack({.data = rows.q, .stride = rows.q_stride, .lines = n_queries, .depth = head_dim}, TileForm::kLeft, head.queries);
-  pack({.data = rows.k, .stride = rows.stride, .lines = length, .depth = head_dim}, TileForm::kRight, head.keys);
-  pack({.data = rows.v, .stride = rows.stride, .lines_are_rows = false, .lines = head_dim, .depth = length},
-       TileForm::kRight, head.values);
+  TileSource q = rows.q;
+  q.lines = n_queries;
+  q.depth = head_dim;
+  pack(q, TileForm::kLeft, head.queries);
+  TileSource k = rows.k;
+  k.lines = length;
+  k.depth = head_dim;
+  pack(k, TileForm::kRight, head.keys);
+  TileSource v = rows.v;
+  v.lines_are_rows = false;
+  v.lines = head_dim;
+  v.depth = length;
+  pack(v, TileForm::kRight, head.values);
   for (int64_t tile = 0; tile < head.query_tiles; tile += kQueryTiles) {
     attend(head, tile, scale, rows.out, rows.out_stride);
   }
+}
+
+// Of whichever of the two is there.
+TileSource source(const float* data, const uint16_t* data_bf16, int64_t at, int64_t stride) {
+  TileSource from{.stride = stride};
+  if (data_bf16 != nullptr) {
+    from.data_bf16 = data_bf16 + at;
+  } else {
+    from.data = data + at;
+  }
+  return from;
 }
 
 void begin_tiles() {
@@ -190,11 +208,9 @@ void attention_bf16(const RaggedAttention& args, int64_t begin, int64_t end) {
     if (length == 0) continue;
     for (int64_t h = 0; h < args.n_heads; ++h) {
       const int64_t at = first * args.stride + h * args.head_dim;
-      run_head({.q = args.q + at,
-                .q_stride = args.stride,
-                .k = args.k + at,
-                .v = args.v + at,
-                .stride = args.stride,
+      run_head({.q = source(args.q, args.q_bf16, at, args.stride),
+                .k = source(args.k, args.k_bf16, at, args.stride),
+                .v = source(args.v, args.v_bf16, at, args.stride),
                 .out = args.out + first * args.out_stride + h * args.head_dim,
                 .out_stride = args.out_stride},
                length, length, args.head_dim, args.scale);
@@ -209,11 +225,10 @@ void attention_rows_bf16(const AttentionRows& args, int64_t begin, int64_t end) 
     const int64_t length = args.offsets[args.sequences[r] + 1] - first;
     for (int64_t h = 0; h < args.n_heads; ++h) {
       const int64_t column = h * args.head_dim;
-      run_head({.q = args.q + r * args.q_stride + column,
-                .q_stride = args.q_stride,
-                .k = args.k + first * args.stride + column,
-                .v = args.v + first * args.stride + column,
-                .stride = args.stride,
+      const int64_t at = first * args.stride + column;
+      run_head({.q = source(args.q, nullptr, r * args.q_stride + column, args.q_stride),
+                .k = source(args.k, nullptr, at, args.stride),
+                .v = source(args.v, nullptr, at, args.stride),
                 .out = args.out + r * args.out_stride + column,
                 .out_stride = args.out_stride},
                1, length, args.head_dim, args.scale);

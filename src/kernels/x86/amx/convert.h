@@ -29,6 +29,7 @@ struct AddBias {
   }
 };
 
+void copy_bf16(const PrepareRows& from, std::byte* to, float* scales);     // the same from x_bf16
 void prepare_bf16(const PrepareRows& from, std::byte* to, float* scales);  // scales are not written
 
 }  // namespace fettle::amx

@@ -70,10 +70,15 @@ void load_lines(const TileSource& source, int64_t line, int64_t depth, __m512i (
   }
 }
 
+// The two halves of 16 words, word by word in turns.
+__m512i interleave(__m512i halves) {
+  const __m512i order = _mm512_set_epi16(31, 15, 30, 14, 29, 13, 28, 12, 27, 11, 26, 10, 25, 9, 24, 8, 23, 7, 22, 6, 21,
+                                         5, 20, 4, 19, 3, 18, 2, 17, 1, 16, 0);
+  return _mm512_permutexvar_epi16(order, halves);
+}
+
 // Row i: elements 2i and 2i + 1 of 16 lines, pair by pair.
 void load_pairs(const TileSource& source, int64_t line, int64_t depth, __m512i (&r)[kRows]) {
-  const __m512i interleave = _mm512_set_epi16(31, 15, 30, 14, 29, 13, 28, 12, 27, 11, 26, 10, 25, 9, 24, 8, 23, 7, 22,
-                                              6, 21, 5, 20, 4, 19, 3, 18, 2, 17, 1, 16, 0);
   const float* data = source.data + depth * source.stride + line;
   const __mmask16 lines = first(source.lines - line);
   const int64_t rest = source.depth - depth;
@@ -84,8 +89,41 @@ void load_pairs(const TileSource& source, int64_t line, int64_t depth, __m512i (
     prefetch_near(row + (kDepth + 1) * source.stride);
     const __m512 even = _mm512_maskz_loadu_ps(2 * i < rest ? lines : 0, row);
     const __m512 odd = _mm512_maskz_loadu_ps(2 * i + 1 < rest ? lines : 0, row + source.stride);
-    r[i] = _mm512_permutexvar_epi16(interleave, round_two(even, odd));
+    r[i] = interleave(round_two(even, odd));
   }
+}
+
+// The same of values that are bf16 already.
+void load_bf16_lines(const TileSource& source, int64_t line, int64_t depth, __m512i (&r)[kRows]) {
+  const uint16_t* data = source.data_bf16 + line * source.stride + depth;
+  const int64_t left = source.depth - depth;
+  const __mmask32 values = left >= kDepth ? ~__mmask32{0} : (__mmask32{1} << left) - 1;
+#pragma GCC unroll 16
+  for (int i = 0; i < kRows; ++i) {
+    r[i] = _mm512_maskz_loadu_epi16(line + i < source.lines ? values : 0, data + i * source.stride);
+  }
+}
+
+void load_bf16_pairs(const TileSource& source, int64_t line, int64_t depth, __m512i (&r)[kRows]) {
+  const uint16_t* data = source.data_bf16 + depth * source.stride + line;
+  const __mmask16 lines = first(source.lines - line);
+  const int64_t rest = source.depth - depth;
+#pragma GCC unroll 16
+  for (int i = 0; i < kRows; ++i) {
+    const uint16_t* row = data + 2 * i * source.stride;
+    const __m256i even = _mm256_maskz_loadu_epi16(2 * i < rest ? lines : 0, row);
+    const __m256i odd = _mm256_maskz_loadu_epi16(2 * i + 1 < rest ? lines : 0, row + source.stride);
+    r[i] = interleave(_mm512_inserti64x4(_mm512_castsi256_si512(even), odd, 1));
+  }
+}
+
+void load(const TileSource& source, int64_t line, int64_t depth, __m512i (&r)[kRows]) {
+  if (source.data_bf16 != nullptr) {
+    if (source.lines_are_rows) return load_bf16_lines(source, line, depth, r);
+    return load_bf16_pairs(source, line, depth, r);
+  }
+  if (source.lines_are_rows) return load_lines(source, line, depth, r);
+  load_pairs(source, line, depth, r);
 }
 
 void store(const __m512i (&r)[kRows], uint16_t* out) {
@@ -99,11 +137,7 @@ void pack_tiles(const TileSource& source, TileForm form, const TileRange& range,
   const bool transposed = source.lines_are_rows != (form == TileForm::kLeft);
   const auto pack_tile = [&](int64_t panel, int64_t tile) {
     __m512i r[kRows];
-    if (source.lines_are_rows) {
-      load_lines(source, panel * 16, tile * kDepth, r);
-    } else {
-      load_pairs(source, panel * 16, tile * kDepth, r);
-    }
+    load(source, panel * 16, tile * kDepth, r);
     if (transposed) transpose(r);
     store(r, out + ((panel - range.panel_begin) * panel_tiles + tile - range.tile_begin) * kTileValues);
   };

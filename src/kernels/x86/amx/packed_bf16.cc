@@ -32,6 +32,19 @@ void prepare_bf16(const PrepareRows& from, std::byte* to, float*) {
   }
 }
 
+void copy_bf16(const PrepareRows& from, std::byte* to, float*) {
+  const int64_t line_stride = from.row_block * kLineBytes;
+  for (int64_t r = 0; r < from.rows; ++r) {
+    const uint16_t* x = from.x_bf16 + r * from.ldx;
+    std::byte* line = to + r * kLineBytes;
+    for (int64_t k = 0; k < from.k_padded; k += kPerLine, line += line_stride) {
+      const int64_t left = from.in_features - k;
+      const __mmask32 lanes = left >= kPerLine ? ~__mmask32{0} : (__mmask32{1} << left) - 1;
+      _mm512_store_si512(line, _mm512_maskz_loadu_epi16(lanes, x + k));
+    }
+  }
+}
+
 namespace {
 
 constexpr PanelKernel kKernel{.weight_bytes = 2,
@@ -40,6 +53,7 @@ constexpr PanelKernel kKernel{.weight_bytes = 2,
                               .k_multiple = kPerLine,
                               .row_block = kTileRows,
                               .prepare = prepare_bf16,
+                              .prepare_bf16 = copy_bf16,
                               .columns = tile_columns<Bf16Dot, AddBias>};
 
 }  // namespace

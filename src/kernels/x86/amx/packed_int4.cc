@@ -136,6 +136,7 @@ constexpr PanelKernel kInt8Kernel{.weight_bytes = 1,
                                   .k_multiple = Int4AsInt8::kTileInputs,
                                   .row_block = kTileRows,
                                   .prepare = avx512::prepare_int8,
+                                  .prepare_bf16 = avx512::prepare_int8_of_bf16,
                                   .columns = columns<avx512::UnpackInt8, Int8Dot, Dequantize>};
 
 constexpr PanelKernel kBf16Kernel{.weight_bytes = 2,
@@ -144,6 +145,7 @@ constexpr PanelKernel kBf16Kernel{.weight_bytes = 2,
                                   .k_multiple = Int4AsBf16::kTileInputs,
                                   .row_block = kTileRows,
                                   .prepare = prepare_bf16,
+                                  .prepare_bf16 = copy_bf16,
                                   .columns = columns<UnpackBf16, Bf16Dot, AddBias>};
 
 }  // namespace

@@ -16,6 +16,7 @@ constexpr PanelKernel kKernel{.weight_bytes = 1,
                               .k_multiple = 64,
                               .row_block = kTileRows,
                               .prepare = avx512::prepare_int8,
+                              .prepare_bf16 = avx512::prepare_int8_of_bf16,
                               .columns = tile_columns<Int8Dot, Dequantize>};
 
 }  // namespace

@@ -13,6 +13,7 @@ KernelTable table() {
   table.supported = supported;
   table.matmul_bf16 = matmul_bf16;
   table.attention_bf16 = attention_bf16;
+  table.attention_takes_bf16_rows = true;
   table.attention_rows_bf16 = attention_rows_bf16;
   table.pack_bf16 = pack_bf16;
   table.pack_int8 = pack_int8;

@@ -54,9 +54,12 @@ class PanelFinisher {
       : sums_(block.sums + panel * block.panel_stride), row_scale_(job.row_scales + block.row), rows_left_(block.rows) {
     const int64_t column = block.column + panel * kPanelWidth;
     const int64_t left = job.weights->out_features - column;
-    y_ = job.y + block.row * job.ldy + column;
+    const int64_t at = block.row * job.ldy + column;
+    is_bf16_ = job.y_bf16 != nullptr;
+    y_ = is_bf16_ ? reinterpret_cast<std::byte*>(job.y_bf16 + at) : reinterpret_cast<std::byte*>(job.y + at);
     ldy_ = job.ldy;
-    if (job.residual != nullptr) residual_ = job.residual + block.row * job.ldy + column;
+    row_bytes_ = ldy_ * static_cast<int64_t>(is_bf16_ ? sizeof(uint16_t) : sizeof(float));
+    if (job.residual != nullptr) residual_ = job.residual + at;
     mask_ = left >= kPanelWidth ? 0xffff : static_cast<__mmask16>((1u << left) - 1);
     columns_ = Convert::columns(*job.weights, column);
   }
@@ -66,15 +69,20 @@ class PanelFinisher {
   // Up to four rows.
   [[gnu::always_inline]] void step() {
     if (rows_left_ >= kRowsOfStep && residual_ == nullptr) [[likely]] {
+      if (is_bf16_) {
 #pragma GCC unroll 4
-      for (int64_t r = 0; r < kRowsOfStep; ++r) finish_row(r);
+        for (int64_t r = 0; r < kRowsOfStep; ++r) finish_row<true>(r);
+      } else {
+#pragma GCC unroll 4
+        for (int64_t r = 0; r < kRowsOfStep; ++r) finish_row<false>(r);
+      }
     } else {
       for (int64_t r = 0; r < kRowsOfStep && r < rows_left_; ++r) finish_last_row(r);
       if (residual_ != nullptr) residual_ += kRowsOfStep * ldy_;
     }
     sums_ += kRowsOfStep * kLineBytes;
     row_scale_ += kRowsOfStep;
-    y_ += kRowsOfStep * ldy_;
+    y_ += kRowsOfStep * row_bytes_;
     rows_left_ -= kRowsOfStep;
   }
   [[gnu::always_inline]] void drain() {
@@ -85,23 +93,37 @@ class PanelFinisher {
   [[gnu::always_inline]] __m512 value(int64_t r) const {
     return activation_(Convert::value(row_scale_ + r, sums_ + r * kLineBytes, columns_));
   }
+  template <bool is_bf16>
+  [[gnu::always_inline]] void store(int64_t r, __m512 result) const {
+    if constexpr (is_bf16) {
+      _mm256_mask_storeu_epi16(y_ + r * row_bytes_, mask_, (__m256i)_mm512_cvtneps_pbh(result));
+    } else {
+      _mm512_mask_storeu_ps(y_ + r * row_bytes_, mask_, result);
+    }
+  }
+  template <bool is_bf16>
   [[gnu::always_inline]] void finish_row(int64_t r) const {
-    float* const out = y_ + r * ldy_;
     // The line of the next panel, which comes when this one is done.
-    prefetch_to_write(out + kPanelWidth);
-    _mm512_mask_storeu_ps(out, mask_, value(r));
+    prefetch_to_write(y_ + r * row_bytes_ + kLineBytes);
+    store<is_bf16>(r, value(r));
   }
   void finish_last_row(int64_t r) const {
     __m512 result = value(r);
     if (residual_ != nullptr) result = _mm512_add_ps(result, _mm512_maskz_loadu_ps(mask_, residual_ + r * ldy_));
-    _mm512_mask_storeu_ps(y_ + r * ldy_, mask_, result);
+    if (is_bf16_) {
+      store<true>(r, result);
+    } else {
+      store<false>(r, result);
+    }
   }
 
   // All at the next row.
   const std::byte* sums_ = nullptr;
   const float* row_scale_ = nullptr;
-  float* y_ = nullptr;
+  std::byte* y_ = nullptr;
   int64_t ldy_ = 0;
+  int64_t row_bytes_ = 0;
+  bool is_bf16_ = false;
   int64_t rows_left_ = 0;
   const float* residual_ = nullptr;
   typename Convert::Columns columns_ = {};

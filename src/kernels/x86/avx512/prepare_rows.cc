@@ -19,6 +19,10 @@ __mmask16 first_lanes(int64_t n) {
 __m512 load(const float* x, int64_t n, int64_t k) {
   return _mm512_maskz_loadu_ps(first_lanes(n - k), x + k);
 }
+__m512 load(const uint16_t* x, int64_t n, int64_t k) {
+  const __m512i words = _mm512_cvtepu16_epi32(_mm256_maskz_loadu_epi16(first_lanes(n - k), x + k));
+  return _mm512_castsi512_ps(_mm512_slli_epi32(words, 16));
+}
 
 // Bits of the largest magnitude: as integers they order like the values, with infinities and NaNs above all numbers.
 uint32_t absmax_bits(const float* x, int64_t n) {
@@ -39,12 +43,37 @@ uint32_t absmax_bits(const float* x, int64_t n) {
   return _mm512_reduce_max_epu32(_mm512_max_epu32(half0, half1));
 }
 
-__m512i quantize16(const float* x, int64_t n, int64_t k, __m512 factor) {
+// The same for bf16, whose bits are the upper ones.
+uint32_t absmax_bits(const uint16_t* x, int64_t n) {
+  constexpr int64_t kWords = 32;
+  const __m512i magnitude = _mm512_set1_epi16(0x7fff);
+  __m512i largest[4] = {};
+  int64_t k = 0;
+  for (; k + 4 * kWords <= n; k += 4 * kWords) {
+    for (int i = 0; i < 4; ++i) {
+      const __m512i bits = _mm512_and_si512(_mm512_loadu_si512(x + k + i * kWords), magnitude);
+      largest[i] = _mm512_max_epu16(largest[i], bits);
+    }
+  }
+  for (; k < n; k += kWords) {
+    const __mmask32 lanes = n - k >= kWords ? ~__mmask32{0} : (__mmask32{1} << (n - k)) - 1;
+    largest[0] = _mm512_max_epu16(largest[0], _mm512_and_si512(_mm512_maskz_loadu_epi16(lanes, x + k), magnitude));
+  }
+  const __m512i half0 = _mm512_max_epu16(largest[0], largest[1]);
+  const __m512i half1 = _mm512_max_epu16(largest[2], largest[3]);
+  const __m512i all = _mm512_max_epu16(half0, half1);
+  const __m512i pairs = _mm512_max_epu16(_mm512_slli_epi32(all, 16), all);  // in the upper halves
+  return _mm512_reduce_max_epu32(pairs) & 0xffff0000u;
+}
+
+template <typename Value>
+__m512i quantize16(const Value* x, int64_t n, int64_t k, __m512 factor) {
   return _mm512_cvtps_epi32(_mm512_mul_ps(load(x, n, k), factor));
 }
 
 // Elements [k, k + 64) as int8.
-__m512i quantize64(const float* x, int64_t n, int64_t k, __m512 factor) {
+template <typename Value>
+__m512i quantize64(const Value* x, int64_t n, int64_t k, __m512 factor) {
   const __m512i low = _mm512_packs_epi32(quantize16(x, n, k, factor), quantize16(x, n, k + 16, factor));
   const __m512i high = _mm512_packs_epi32(quantize16(x, n, k + 32, factor), quantize16(x, n, k + 48, factor));
   const __m512i order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
@@ -53,28 +82,33 @@ __m512i quantize64(const float* x, int64_t n, int64_t k, __m512 factor) {
 
 struct AsInt8 {
   static constexpr int64_t kPerLine = 64;
-  static __m512i line(const float* x, int64_t n, int64_t k, __m512 factor) { return quantize64(x, n, k, factor); }
+  template <typename Value>
+  static __m512i line(const Value* x, int64_t n, int64_t k, __m512 factor) {
+    return quantize64(x, n, k, factor);
+  }
 };
 struct AsUint8 {
   static constexpr int64_t kPerLine = 64;
-  static __m512i line(const float* x, int64_t n, int64_t k, __m512 factor) {
+  template <typename Value>
+  static __m512i line(const Value* x, int64_t n, int64_t k, __m512 factor) {
     return _mm512_xor_si512(quantize64(x, n, k, factor), _mm512_set1_epi8(-128));
   }
 };
 struct AsInt16 {
   static constexpr int64_t kPerLine = 32;
-  static __m512i line(const float* x, int64_t n, int64_t k, __m512 factor) {
+  template <typename Value>
+  static __m512i line(const Value* x, int64_t n, int64_t k, __m512 factor) {
     const __m512i order = _mm512_setr_epi64(0, 2, 4, 6, 1, 3, 5, 7);
     return _mm512_permutexvar_epi64(order,
                                     _mm512_packs_epi32(quantize16(x, n, k, factor), quantize16(x, n, k + 16, factor)));
   }
 };
 
-template <typename Format>
-void quantize(const PrepareRows& from, std::byte* to, float* scales) {
+template <typename Format, typename Value>
+void quantize(const PrepareRows& from, const Value* rows, std::byte* to, float* scales) {
   const int64_t line_stride = from.row_block * kLineBytes;
   for (int64_t r = 0; r < from.rows; ++r) {
-    const float* x = from.x + r * from.ldx;
+    const Value* x = rows + r * from.ldx;
     const uint32_t bits = absmax_bits(x, from.in_features);
     const bool finite = bits < kInfinityBits;
     const float absmax = finite ? std::bit_cast<float>(bits) : 0.0f;
@@ -103,13 +137,16 @@ void prepare_f32(const PrepareRows& from, std::byte* to, float*) {
 }
 
 void prepare_int8(const PrepareRows& from, std::byte* to, float* scales) {
-  quantize<AsInt8>(from, to, scales);
+  quantize<AsInt8>(from, from.x, to, scales);
+}
+void prepare_int8_of_bf16(const PrepareRows& from, std::byte* to, float* scales) {
+  quantize<AsInt8>(from, from.x_bf16, to, scales);
 }
 void prepare_uint8(const PrepareRows& from, std::byte* to, float* scales) {
-  quantize<AsUint8>(from, to, scales);
+  quantize<AsUint8>(from, from.x, to, scales);
 }
 void prepare_int16(const PrepareRows& from, std::byte* to, float* scales) {
-  quantize<AsInt16>(from, to, scales);
+  quantize<AsInt16>(from, from.x, to, scales);
 }
 
 }  // namespace fettle::avx512

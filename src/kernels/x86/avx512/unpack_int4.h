@@ -89,7 +89,8 @@ class Int4Group {
     if (w.scales != nullptr) weights_.scales = w.scales + column;
     if (w.offsets != nullptr) weights_.offsets = w.offsets + column;
     job_.weights = &weights_;
-    job_.y = job.y + column;
+    if (job.y != nullptr) job_.y = job.y + column;
+    if (job.y_bf16 != nullptr) job_.y_bf16 = job.y_bf16 + column;
     if (job.residual != nullptr) job_.residual = job.residual + column;
     if (group + 1 < group_end) job_.ahead = w.panels_of(group + 1);
   }
