@@ -10,8 +10,8 @@ constexpr int64_t kDepth = 32;  // products that one tile instruction sums
 // An operand of a product, seen as `lines` vectors of `depth` elements (rows of A, columns of B).
 struct TileSource {
   const float* data = nullptr;
-  int64_t stride = 0;                   // between rows of the stored matrix
-  bool lines_are_rows = true;           // stored [lines, depth], else [depth, lines]
+  int64_t stride = 0;          // between rows of the stored matrix
+  bool lines_are_rows = true;  // stored [lines, depth], else [depth, lines]
   int64_t lines = 0;
   int64_t depth = 0;
   const uint16_t* data_bf16 = nullptr;  // in place of data
