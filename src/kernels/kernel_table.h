@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <memory>
 #include <string_view>
+#include <vector>
 
 #include "base/cpu.h"
 #include "base/philox.h"  // dropout_keep
@@ -48,6 +49,15 @@ struct LinearRows {
   Activation activation = Activation::kNone;
 };
 
+// A product's input rows as its kernel wants them.
+struct PreparedRows {
+  std::shared_ptr<std::byte> data;
+  int64_t size_bytes = 0;
+  std::vector<float> scales;
+
+  void reserve(int64_t n_bytes, int64_t n_rows);
+};
+
 // Weights of y = activation(x · Wᵀ + bias), packed for one instruction set. Immutable; owns its memory.
 class PackedLinear {
  public:
@@ -60,6 +70,13 @@ class PackedLinear {
   // even.
   virtual bool takes_bf16() const { return false; }
   virtual void run_rows(const LinearRows& rows, ThreadPool& pool) const;
+  // Where prepares_rows(), run_rows can be had in steps, so that whoever writes x prepares it while it is in the cache:
+  // begin_rows makes room, prepare_rows prepares rows [begin, end) of an f32 x (on any thread, each row once), and
+  // run_prepared does not read x any more. The bits are those of run_rows.
+  virtual bool prepares_rows() const { return false; }
+  virtual void begin_rows(int64_t n_rows, PreparedRows& prepared) const;
+  virtual void prepare_rows(const float* x, int64_t ldx, int64_t begin, int64_t end, PreparedRows& prepared) const;
+  virtual void run_prepared(const PreparedRows& prepared, const LinearRows& rows, ThreadPool& pool) const;
   virtual int64_t size_bytes() const = 0;
   // The weights that thread `part` of n_parts begins a product with, so that it can fetch them before.
   virtual FetchAhead first_weights(int /*part*/, int /*n_parts*/) const { return {}; }

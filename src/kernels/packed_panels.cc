@@ -40,21 +40,6 @@ std::shared_ptr<std::byte> aligned_bytes(int64_t size) {
   return block;
 }
 
-// Memory for prepared rows, kept from call to call.
-struct Scratch {
-  std::shared_ptr<std::byte> rows;
-  int64_t rows_size = 0;
-  std::vector<float> scales;
-
-  void reserve(int64_t rows_bytes, int64_t n_rows) {
-    if (rows_bytes > rows_size) {
-      rows = aligned_bytes(rows_bytes);
-      rows_size = rows_bytes;
-    }
-    if (std::ssize(scales) < n_rows) scales.resize(static_cast<size_t>(n_rows));
-  }
-};
-
 // Hands out groups: each thread has a stretch of its own, whose memory it reads from one end to the other, and when
 // that is done helps with the others'.
 class GroupStretches {
@@ -171,6 +156,28 @@ class PanelLinear : public PackedLinear {
   bool takes_bf16() const override { return kernel_.prepare_bf16 != nullptr; }
   void run_rows(const LinearRows& rows, ThreadPool& pool) const override { run_chunks(rows, nullptr, pool); }
 
+  bool prepares_rows() const override { return true; }
+  void begin_rows(int64_t n_rows, PreparedRows& prepared) const override {
+    const int64_t padded_rows = round_up(n_rows, kernel_.row_block);
+    prepared.reserve(padded_rows * row_bytes(), padded_rows);
+  }
+  void prepare_rows(const float* x, int64_t ldx, int64_t begin, int64_t end, PreparedRows& prepared) const override {
+    const int64_t block_rows = kernel_.row_block;
+    for (int64_t row = begin; row < end;) {
+      const int64_t at = row % block_rows;
+      const int64_t n = std::min(block_rows - at, end - row);
+      prepare_block({.x = x + row * ldx, .ldx = ldx, .rows = n}, at, false,
+                    prepared.data.get() + (row - at) * row_bytes(), prepared.scales.data() + row);
+      row += n;
+    }
+  }
+  void run_prepared(const PreparedRows& prepared, const LinearRows& rows, ThreadPool& pool) const override {
+    for (int64_t row = 0; row < rows.rows; row += chunk_rows()) {
+      PanelJob job = job_of(rows, row);
+      multiply(prepared, row, job, pool);
+    }
+  }
+
   FetchAhead first_weights(int part, int n_parts) const override {
     const int n_stretches = n_stretches_of(n_parts);
     if (part >= n_stretches) return {};
@@ -221,59 +228,74 @@ class PanelLinear : public PackedLinear {
     }
   }
 
-  void run_chunks(const LinearRows& args, const float* residual, ThreadPool& pool) const {
-    const int64_t row_bytes = w_.k_padded * kernel_.input_bytes;
+  int64_t row_bytes() const { return w_.k_padded * kernel_.input_bytes; }
+
+  // Rows that one pass over the weights serves, whole blocks of them.
+  int64_t chunk_rows() const {
     const int64_t two_blocks = 2 * kernel_.row_block;
-    const int64_t chunk = std::max(kRowsBytes / std::max<int64_t>(row_bytes, 1) / two_blocks, int64_t{1}) * two_blocks;
-    for (int64_t row = 0; row < args.rows; row += chunk) {
-      PanelJob job{.table = &table_,
-                   .weights = &w_,
-                   .rows = std::min(chunk, args.rows - row),
-                   .y = args.y_is_bf16 ? nullptr : static_cast<float*>(args.y) + row * args.ldy,
-                   .y_bf16 = args.y_is_bf16 ? static_cast<uint16_t*>(args.y) + row * args.ldy : nullptr,
-                   .ldy = args.ldy,
-                   .activation = args.activation,
-                   .residual = residual == nullptr ? nullptr : residual + row * args.ldy};
-      run_chunk(args, row, job, pool);
+    return std::max(kRowsBytes / std::max<int64_t>(row_bytes(), 1) / two_blocks, int64_t{1}) * two_blocks;
+  }
+
+  PanelJob job_of(const LinearRows& args, int64_t row) const {
+    return {.table = &table_,
+            .weights = &w_,
+            .rows = std::min(chunk_rows(), args.rows - row),
+            .y = args.y_is_bf16 ? nullptr : static_cast<float*>(args.y) + row * args.ldy,
+            .y_bf16 = args.y_is_bf16 ? static_cast<uint16_t*>(args.y) + row * args.ldy : nullptr,
+            .ldy = args.ldy,
+            .activation = args.activation};
+  }
+
+  void run_chunks(const LinearRows& args, const float* residual, ThreadPool& pool) const {
+    thread_local PreparedRows prepared;
+    for (int64_t row = 0; row < args.rows; row += chunk_rows()) {
+      PanelJob job = job_of(args, row);
+      if (residual != nullptr) job.residual = residual + row * args.ldy;
+      begin_rows(job.rows, prepared);
+      prepare_chunk(args, row, job.rows, prepared, pool);
+      multiply(prepared, 0, job, pool);
     }
   }
 
-  void run_chunk(const LinearRows& args, int64_t first_row, PanelJob& job, ThreadPool& pool) const {
-    thread_local Scratch scratch;
-    const int64_t n_blocks = (job.rows + kernel_.row_block - 1) / kernel_.row_block;
-    const int64_t block_bytes = kernel_.row_block * w_.k_padded * kernel_.input_bytes;
-    scratch.reserve(n_blocks * block_bytes, n_blocks * kernel_.row_block);
-    std::byte* const data = scratch.rows.get();
-    float* const scales = scratch.scales.data();
-    job.rows_data = data;
-    job.row_scales = scales;
+  // Up to a block of rows, which begins with row `at` of it.
+  void prepare_block(PrepareRows from, int64_t at, bool is_bf16, std::byte* block, float* scales) const {
+    from.in_features = w_.in_features;
+    from.k_padded = w_.k_padded;
+    from.row_block = kernel_.row_block;
+    (is_bf16 ? kernel_.prepare_bf16 : kernel_.prepare)(from, block + at * kLineBytes, scales);
+  }
 
-    const auto prepare_rows = args.x_is_bf16 ? kernel_.prepare_bf16 : kernel_.prepare;
+  // Whether a product is worth waking threads. Every output is computed alike wherever the cuts are.
+  bool is_serial(int64_t rows, const ThreadPool& pool) const {
+    return pool.n_threads() == 1 || rows * w_.in_features * w_.out_features < kSerialProducts;
+  }
+
+  void prepare_chunk(const LinearRows& args, int64_t first_row, int64_t rows, PreparedRows& to,
+                     ThreadPool& pool) const {
+    const int64_t block_rows = kernel_.row_block;
+    std::byte* const data = to.data.get();  // of this thread, whichever prepares
+    float* const scales = to.scales.data();
     const auto prepare = [&](int64_t begin, int64_t end, int) {
-      for (int64_t block = begin; block < end; ++block) {
-        const int64_t row = block * kernel_.row_block;
+      for (int64_t row = begin * block_rows; row < std::min(end * block_rows, rows); row += block_rows) {
         const int64_t at = (first_row + row) * args.ldx;
-        prepare_rows({.x = args.x_is_bf16 ? nullptr : static_cast<const float*>(args.x) + at,
-                      .x_bf16 = args.x_is_bf16 ? static_cast<const uint16_t*>(args.x) + at : nullptr,
-                      .ldx = args.ldx,
-                      .rows = std::min(kernel_.row_block, job.rows - row),
-                      .in_features = w_.in_features,
-                      .k_padded = w_.k_padded,
-                      .row_block = kernel_.row_block},
-                     data + block * block_bytes, scales + row);
+        prepare_block({.x = args.x_is_bf16 ? nullptr : static_cast<const float*>(args.x) + at,
+                       .x_bf16 = args.x_is_bf16 ? static_cast<const uint16_t*>(args.x) + at : nullptr,
+                       .ldx = args.ldx,
+                       .rows = std::min(block_rows, rows - row)},
+                      0, args.x_is_bf16, data + row * row_bytes(), scales + row);
       }
     };
-    const auto columns = [&](int64_t begin, int64_t end) { kernel_.columns(job, begin, end); };
+    const int64_t n_blocks = (rows + block_rows - 1) / block_rows;
+    if (is_serial(rows, pool)) return prepare(0, n_blocks, 0);
+    pool.parallel_ranges(n_blocks, kPrepareGrain / (block_rows * w_.k_padded) + 1, prepare);
+  }
 
-    // Every output is computed alike wherever the cuts are, so one thread need not cut at all.
-    const bool serial = pool.n_threads() == 1 || job.rows * w_.in_features * w_.out_features < kSerialProducts;
-    if (serial) {
-      prepare(0, n_blocks, 0);
-      columns(0, w_.n_groups);
-      return;
-    }
-    const int64_t prepare_grain = kPrepareGrain / (kernel_.row_block * w_.k_padded) + 1;
-    pool.parallel_ranges(n_blocks, prepare_grain, prepare);
+  // The job's rows are those from first_row on, the beginning of a block.
+  void multiply(const PreparedRows& prepared, int64_t first_row, PanelJob& job, ThreadPool& pool) const {
+    job.rows_data = prepared.data.get() + first_row * row_bytes();
+    job.row_scales = prepared.scales.data() + first_row;
+    const auto columns = [&](int64_t begin, int64_t end) { kernel_.columns(job, begin, end); };
+    if (is_serial(job.rows, pool)) return columns(0, w_.n_groups);
     const int n_stretches = n_stretches_of(pool.n_threads());
     GroupStretches stretches(w_.n_groups, n_stretches);
     pool.parallel_for(n_stretches, [&](int64_t stretch, int) { stretches.run(stretch, columns); });
@@ -303,8 +325,25 @@ float quantize_scale(float absmax) {
   return absmax < kMinAbsmax ? 0.0f : absmax / 127.0f;
 }
 
+void PreparedRows::reserve(int64_t n_bytes, int64_t n_rows) {
+  if (n_bytes > size_bytes) {
+    data = aligned_bytes(n_bytes);
+    size_bytes = n_bytes;
+  }
+  if (std::ssize(scales) < n_rows) scales.resize(static_cast<size_t>(n_rows));
+}
+
 void PackedLinear::run_rows(const LinearRows&, ThreadPool&) const {
   failed("linear", "this kernel takes f32 rows only");
+}
+void PackedLinear::begin_rows(int64_t, PreparedRows&) const {
+  failed("linear", "this kernel prepares its rows itself");
+}
+void PackedLinear::prepare_rows(const float*, int64_t, int64_t, int64_t, PreparedRows&) const {
+  failed("linear", "this kernel prepares its rows itself");
+}
+void PackedLinear::run_prepared(const PreparedRows&, const LinearRows&, ThreadPool&) const {
+  failed("linear", "this kernel prepares its rows itself");
 }
 
 void finish_block(const PanelJob& job, float* block, int64_t row, int64_t rows, int64_t column, int64_t n_columns) {

@@ -75,6 +75,7 @@ struct Executor::Impl {
   void find_sequences();
   void make_kernels(ParameterBinder& binder);
   void agree_on_bf16();
+  void connect_feeds();
   void look_ahead();
   void run_node(size_t i);
   void run_nodes();
@@ -92,6 +93,7 @@ struct Executor::Impl {
   ParameterBinder binder;
   std::vector<std::unique_ptr<NodeKernel>> kernels;
   std::vector<std::vector<FetchAhead>> ahead;  // by node: what the threads fetch while they wait during it and after it
+  FedRows fed;
   std::vector<BoundInput> inputs;
   SymbolBindings bindings;
   Sequences sequences;
@@ -120,6 +122,7 @@ Executor::Impl::Impl(const Graph& graph_in, const ParameterLookup& parameter, co
   find_sequences();
   make_kernels(binder);
   agree_on_bf16();
+  connect_feeds();
   look_ahead();
   context.slots = layout.slots();
   context.pool = options.pool;
@@ -184,6 +187,18 @@ void Executor::Impl::agree_on_bf16() {
   for (const auto& [name, id] : graph.outputs()) read[static_cast<size_t>(id)] = Vote::kNo;
   for (size_t i = 0; i < read.size(); ++i) {
     if (written[i] == Vote::kYes && read[i] == Vote::kYes) layout.set_bf16(static_cast<ValueId>(i));
+  }
+}
+
+// A node followed by a packed linear that reads its output prepares the rows for it.
+void Executor::Impl::connect_feeds() {
+  for (size_t i = 0; i + 1 < kernels.size(); ++i) {
+    const ValueId value = graph.nodes()[i].outputs[0];
+    NodeKernel& consumer = *kernels[i + 1];
+    const PackedLinear* const linear = consumer.fed_by(value);
+    if (linear == nullptr || layout.slot(value).is_bf16 || !kernels[i]->can_feed(value)) continue;
+    kernels[i]->feed(linear, &fed);
+    consumer.take_from(&fed);
   }
 }
 
@@ -272,6 +287,7 @@ void Executor::Impl::run() {
     }
   }
   const AheadScope scope(*options.pool);
+  fed.ready_for = nullptr;  // a run before may have ended between the two nodes
   run_nodes();
 }
 

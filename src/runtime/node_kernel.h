@@ -11,6 +11,7 @@
 #include "graph/op.h"
 #include "kernels/kernel_table.h"
 #include "runtime/parameter_binder.h"
+#include "runtime/row_feed.h"
 
 namespace fettle {
 
@@ -45,6 +46,11 @@ class NodeKernel {
   virtual void run(const RunContext& context) = 0;
   // Whether this value of its inputs or outputs may be bf16.
   virtual bool takes_bf16(ValueId /*value*/) const { return false; }
+  // A node that can prepare the rows of output `value` for the packed linear that runs next, and that linear's node.
+  virtual bool can_feed(ValueId /*value*/) const { return false; }
+  virtual void feed(const PackedLinear* /*linear*/, FedRows* /*fed*/) {}
+  virtual const PackedLinear* fed_by(ValueId /*input*/) const { return nullptr; }
+  virtual void take_from(FedRows* /*fed*/) {}
   virtual int64_t packed_bytes() const { return 0; }
   // What the node reads first of its packed weights, null where it has none.
   virtual const PackedLinear* first_packed() const { return nullptr; }

@@ -78,14 +78,19 @@ void for_heads(const RunContext& context, AttentionFunction attention, const Rag
   });
 }
 
-void run_attention(const RunContext& context, AttentionFunction attention, const RaggedAttention& args,
-                   int64_t n_sequences) {
+// Whether there are too few sequences to deal out whole ones. A head has the same bits by itself as among others.
+bool cuts_heads(const RunContext& context, const RaggedAttention& args, int64_t n_sequences) {
   const int64_t width = args.n_heads * args.head_dim;
   // Single heads would not know the index that their probabilities have among all.
   const bool can_split_heads = args.probabilities == nullptr && args.dropout == 0;
-  if (can_split_heads && n_sequences < kFewSequences && 2 * context.n_pairs * width > kGrain) {
-    return for_heads(context, attention, args, n_sequences);
-  }
+  return can_split_heads && context.pool->n_threads() > 1 && n_sequences < kFewSequences &&
+         2 * context.n_pairs * width > kGrain;
+}
+
+void run_attention(const RunContext& context, AttentionFunction attention, const RaggedAttention& args,
+                   int64_t n_sequences) {
+  const int64_t width = args.n_heads * args.head_dim;
+  if (cuts_heads(context, args, n_sequences)) return for_heads(context, attention, args, n_sequences);
   for_sequences(context, n_sequences, width, [&](int64_t begin, int64_t end) { attention(args, begin, end); });
 }
 
@@ -146,8 +151,22 @@ class PackedAttentionNode : public NodeKernel {
     args.stride = qkv.width;
     args.out = context[out_].f32();
     args.out_stride = context[out_].width;
-    run_attention(context, attention_, args, offsets.rows - 1);
+    const int64_t n_sequences = offsets.rows - 1;
+    const Slot& out = context[out_];
+    if (!feed_.is_connected() || cuts_heads(context, args, n_sequences)) {
+      return run_attention(context, attention_, args, n_sequences);
+    }
+    feed_.begin(out.rows);
+    for_sequences(context, n_sequences, width, [&](int64_t begin, int64_t end) {
+      for (int64_t s = begin; s < end; ++s) {
+        attention_(args, s, s + 1);
+        feed_.wrote(out.f32(), out.width, args.offsets[s], args.offsets[s + 1]);
+      }
+    });
+    feed_.finish();
   }
+  bool can_feed(ValueId value) const override { return value == out_; }
+  void feed(const PackedLinear* linear, FedRows* fed) override { feed_.connect(linear, fed); }
   bool takes_bf16(ValueId value) const override { return takes_bf16_rows_ && value == qkv_; }
 
  private:
@@ -155,6 +174,7 @@ class PackedAttentionNode : public NodeKernel {
   ValueId qkv_, offsets_, out_;
   bool in_bf16_;
   bool takes_bf16_rows_;
+  RowFeed feed_;
   AttentionFunction attention_;
 };
 

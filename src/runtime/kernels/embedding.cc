@@ -122,11 +122,18 @@ class EmbedLayerNormNode : public NodeKernel {
   void run(const RunContext& context) override {
     const Slot& y = context[y_];
     for (const Part& part : parts_) check_ids(context[part.ids].i32(), y.rows, part.table.rows(context), part.where);
+    feed_.begin(y.rows);
     for_row_ranges(context, y.rows, y.width, kEmbedGrain, [&](int64_t begin, int64_t end) {
       auto* work = thread_scratch_of<float>(ScratchUse::kStrip, static_cast<size_t>(y.width));
-      for (int64_t r = begin; r < end; ++r) embed_row(context, r, y, work);
+      for (int64_t r = begin; r < end; ++r) {
+        embed_row(context, r, y, work);
+        feed_.wrote(y.f32(), y.width, r, r + 1);
+      }
     });
+    feed_.finish();
   }
+  bool can_feed(ValueId value) const override { return value == y_; }
+  void feed(const PackedLinear* linear, FedRows* fed) override { feed_.connect(linear, fed); }
 
  private:
   struct Part {
@@ -159,6 +166,7 @@ class EmbedLayerNormNode : public NodeKernel {
   ValueId gamma_, beta_, y_;
   float eps_;
   std::vector<Part> parts_;
+  RowFeed feed_;
 };
 
 // Tasks own columns, and each walks all rows in order, so that equal ids are summed in row order at any number of

@@ -1,4 +1,5 @@
 #include <cstring>
+#include <utility>
 #include <vector>
 
 #include "runtime/kernels/factories.h"
@@ -28,21 +29,28 @@ class PackedLinearNode : public NodeKernel {
   void run(const RunContext& context) override {
     const Slot& x = context[x_];
     const Slot& y = context[y_];
+    const bool is_prepared = fed_ != nullptr && std::exchange(fed_->ready_for, nullptr) == weights_.get();
     if (x.rows == 0) return;
-    if (!weights_->takes_bf16()) {
+    const LinearRows rows{.x = x.data,
+                          .ldx = x.width,
+                          .x_is_bf16 = x.is_bf16,
+                          .rows = x.rows,
+                          .y = y.data,
+                          .ldy = y.width,
+                          .y_is_bf16 = y.is_bf16,
+                          .activation = activation_};
+    if (is_prepared) {
+      weights_->run_prepared(fed_->rows, rows, *context.pool);
+    } else if (weights_->takes_bf16()) {
+      weights_->run_rows(rows, *context.pool);
+    } else {
       weights_->run(x.f32(), x.width, x.rows, y.f32(), y.width, activation_, nullptr, *context.pool);
-      return;
     }
-    weights_->run_rows({.x = x.data,
-                        .ldx = x.width,
-                        .x_is_bf16 = x.is_bf16,
-                        .rows = x.rows,
-                        .y = y.data,
-                        .ldy = y.width,
-                        .y_is_bf16 = y.is_bf16,
-                        .activation = activation_},
-                       *context.pool);
   }
+  const PackedLinear* fed_by(ValueId input) const override {
+    return input == x_ && weights_->prepares_rows() ? weights_.get() : nullptr;
+  }
+  void take_from(FedRows* fed) override { fed_ = fed; }
   bool takes_bf16(ValueId) const override { return weights_->takes_bf16(); }
   int64_t packed_bytes() const override { return weights_->size_bytes(); }
   const PackedLinear* first_packed() const override { return weights_.get(); }
@@ -51,6 +59,7 @@ class PackedLinearNode : public NodeKernel {
   ValueId x_, y_;
   std::shared_ptr<const PackedLinear> weights_;
   Activation activation_;
+  FedRows* fed_ = nullptr;
 };
 
 // Linears side by side in one output; their encodings differ, so they are not packed as one.

@@ -1,9 +1,12 @@
+#include <algorithm>
+
 #include "runtime/kernels/factories.h"
 
 namespace fettle {
 namespace {
 
 constexpr int64_t kNormGrain = 16384;
+constexpr int64_t kRowsFed = 4;  // that are prepared at a time, out of the first-level cache
 
 float* data_or_null(const RunContext& context, ValueId id) {
   return id == kNoValue ? nullptr : context[id].f32();
@@ -32,13 +35,24 @@ class LayerNormNode : public NodeKernel {
                          .y = context[y_].f32(),
                          .mean = data_or_null(context, mean_),
                          .rstd = data_or_null(context, rstd_)};
-    for_row_ranges(context, x.rows, x.width, kNormGrain,
-                   [&](int64_t begin, int64_t end) { context.table->layer_norm(args, begin, end); });
+    feed_.begin(x.rows);
+    for_row_ranges(context, x.rows, x.width, kNormGrain, [&](int64_t begin, int64_t end) {
+      if (!feed_.is_connected()) return context.table->layer_norm(args, begin, end);
+      for (int64_t row = begin; row < end; row += kRowsFed) {
+        const int64_t row_end = std::min(row + kRowsFed, end);
+        context.table->layer_norm(args, row, row_end);
+        feed_.wrote(args.y, x.width, row, row_end);
+      }
+    });
+    feed_.finish();
   }
+  bool can_feed(ValueId value) const override { return value == y_; }
+  void feed(const PackedLinear* linear, FedRows* fed) override { feed_.connect(linear, fed); }
 
  private:
   ValueId x_, gamma_, beta_, residual_, y_, mean_, rstd_;
   float eps_;
+  RowFeed feed_;
 };
 
 class LayerNormGradNode : public NodeKernel {
