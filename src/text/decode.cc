@@ -65,6 +65,21 @@ std::string decode_byte_level(const std::vector<std::string_view>& pieces) {
   return unicode::replace_invalid_utf8(bytes);
 }
 
+// ▁ is a space, but for those of the first piece.
+std::string decode_metaspace(const std::vector<std::string_view>& pieces, bool drops_first) {
+  std::string out;
+  for (size_t i = 0; i < pieces.size(); ++i) {
+    std::string_view rest = pieces[i];
+    for (size_t hit = rest.find(kSpaceText); hit != rest.npos; hit = rest.find(kSpaceText)) {
+      out += rest.substr(0, hit);
+      if (i > 0 || !drops_first) out += ' ';
+      rest.remove_prefix(hit + kSpaceText.size());
+    }
+    out += rest;
+  }
+  return out;
+}
+
 }  // namespace
 
 std::string Tokenizer::decode(std::span<const int32_t> ids, bool skip_special) const {
@@ -84,6 +99,9 @@ std::string Tokenizer::decode(std::span<const int32_t> ids, bool skip_special) c
       break;
     case DecoderKind::kByteLevel:
       out = decode_byte_level(pieces);
+      break;
+    case DecoderKind::kMetaspace:
+      out = decode_metaspace(pieces, spec.decoder_drops_first_space);
       break;
   }
   if (spec.clean_up_spaces) clean_up(out);

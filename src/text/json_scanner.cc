@@ -2,8 +2,11 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <charconv>
 #include <cmath>
+#include <cstdlib>
+#include <limits>
 
 #include "base/error.h"
 #include "base/printable.h"
@@ -11,6 +14,18 @@
 #include "text/unicode.h"
 
 namespace fettle {
+namespace {
+
+// Infinity beyond the range of a double.
+double power_of_ten(int64_t exponent) {
+  if (exponent > 308) return std::numeric_limits<double>::infinity();
+  const std::string text = fmt::format("1e{}", exponent);
+  double power = 0;
+  std::from_chars(text.data(), text.data() + text.size(), power);
+  return power;
+}
+
+}  // namespace
 
 void JsonScanner::skip_space() {
   while (at_ < text_.size() && std::string_view(" \t\n\r").find(text_[at_]) != std::string_view::npos) ++at_;
@@ -109,12 +124,34 @@ int64_t JsonScanner::parse_id(const std::string& piece) {
 }
 
 double JsonScanner::parse_number() {
-  const bool looks_like_one = peek() == '-' || (peek() >= '0' && peek() <= '9');
-  double value = 0;
-  const auto [end, error] = std::from_chars(text_.data() + at_, text_.data() + text_.size(), value);
-  if (!looks_like_one || error != std::errc() || !std::isfinite(value)) refuse("a number expected");
-  at_ = static_cast<size_t>(end - text_.data());
-  return value;
+  const bool is_negative = accept('-');
+  if (peek() < '0' || peek() > '9') refuse("a number expected");
+  uint64_t digits = 0;
+  int64_t exponent = 0;
+  bool is_full = false;  // further digits are passed over
+  const auto take_digits = [&](bool behind_point) {
+    for (; peek() >= '0' && peek() <= '9'; ++at_) {
+      const auto digit = static_cast<uint64_t>(peek() - '0');
+      is_full = is_full || digits > (std::numeric_limits<uint64_t>::max() - digit) / 10;
+      if (!is_full) digits = digits * 10 + digit;
+      exponent += (is_full ? 1 : 0) - (behind_point ? 1 : 0);
+    }
+  };
+  take_digits(false);
+  if (accept('.')) take_digits(true);
+  if (accept('e') || accept('E')) {
+    const bool shrinks = accept('-');
+    if (!shrinks) accept('+');
+    int64_t given = 0;
+    if (peek() < '0' || peek() > '9') refuse("a number expected");
+    for (; peek() >= '0' && peek() <= '9'; ++at_) given = std::min<int64_t>(10 * given + (peek() - '0'), 1'000'000);
+    exponent += shrinks ? -given : given;
+  }
+  auto value = static_cast<double>(digits);
+  const double power = power_of_ten(std::abs(exponent));
+  if (digits != 0) value = exponent < 0 ? value / power : value * power;
+  if (!std::isfinite(value)) refuse("a number out of range");
+  return is_negative ? -value : value;
 }
 
 }  // namespace fettle

@@ -28,7 +28,8 @@ class JsonScanner {
   std::string parse_string();
   // An id from 0 to kMaxVocabulary - 1; errors name `piece`, whose id it is.
   int64_t parse_id(const std::string& piece);
-  // A finite number.
+  // A finite number. Rounded as serde_json does it, digits as an integer first and then divided by a power of ten: the
+  // last bit decides which of two equally good cuttings Hugging Face's tokenizers take.
   double parse_number();
 
  private:

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "text/normal_forms.h"
 #include "text/unicode.h"
 
 namespace fettle {
@@ -33,41 +34,6 @@ NormalizedText surround_chinese(const NormalizedText& text) {
   return out;
 }
 
-// NFD (Unicode standard annex 15). As in the reference, the characters after reordering take their sources in the
-// order of the text, not along with their marks: the n-th one that began a decomposition gets the n-th source.
-NormalizedText decompose_canonically(const NormalizedText& text) {
-  struct Part {
-    char32_t code;
-    int rank;
-    bool begins;
-  };
-  std::vector<Part> parts;
-  size_t run = 0;
-  const auto sort_run = [&] {
-    std::stable_sort(parts.begin() + static_cast<std::ptrdiff_t>(run), parts.end(),
-                     [](const Part& a, const Part& b) { return a.rank < b.rank; });
-    run = parts.size();
-  };
-  for (const NormalizedChar& c : text) {
-    const unicode::CharSequence codes = unicode::decompose(c.code);
-    for (int i = 0; i < codes.size; ++i) {
-      const int rank = unicode::combining_rank(codes.codes[i]);
-      if (rank == 0) sort_run();
-      parts.push_back({codes.codes[i], rank, i == 0});
-      if (rank == 0) run = parts.size();
-    }
-  }
-  sort_run();
-  NormalizedText out;
-  size_t n_begun = 0;
-  for (const Part& part : parts) {
-    if (part.begins) ++n_begun;
-    const NormalizedChar& source = text[n_begun == 0 ? 0 : n_begun - 1];
-    out.push_back({part.code, source.begin, source.end});
-  }
-  return out;
-}
-
 NormalizedText drop_marks(NormalizedText text) {
   std::erase_if(text, [](const NormalizedChar& c) { return (flags_of(c.code) & unicode::kMark) != 0; });
   return text;
@@ -93,6 +59,21 @@ NormalizedText number_chars(std::string_view text, int32_t first) {
     out.push_back({next.code, first, first + 1});
     ++first;
     p += next.n_bytes;
+  }
+  return out;
+}
+
+NormalizedText transform(const NormalizedText& text, const std::vector<Change>& changes) {
+  NormalizedText out;
+  out.reserve(changes.size());
+  size_t at = 0;
+  for (const auto& [code, change] : changes) {
+    const int32_t start = text.empty() ? 0 : text.front().begin;
+    NormalizedChar next{code, start, start};
+    const size_t source = change > 0 ? at - 1 : at;
+    if (source < text.size()) next = {code, text[source].begin, text[source].end};
+    out.push_back(next);
+    if (change <= 0) at += static_cast<size_t>(1 - change);
   }
   return out;
 }

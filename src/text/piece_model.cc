@@ -5,6 +5,7 @@
 #include "base/error.h"
 #include "base/printable.h"
 #include "text/byte_pair_model.h"
+#include "text/unigram_model.h"
 #include "text/wordpiece_model.h"
 
 namespace fettle {
@@ -16,13 +17,20 @@ void PieceModel::give_back(TokenizerSpec& spec) const {
 
 std::unique_ptr<const PieceModel> make_piece_model(TokenizerSpec& spec) {
   std::unique_ptr<const PieceModel> model;
-  if (spec.kind == PieceModelKind::kBytePair) {
-    model = std::make_unique<const BytePairModel>(spec);
-  } else {
-    model = std::make_unique<const WordPieceModel>(spec);
+  switch (spec.kind) {
+    case PieceModelKind::kWordPiece:
+      model = std::make_unique<const WordPieceModel>(spec);
+      break;
+    case PieceModelKind::kBytePair:
+      model = std::make_unique<const BytePairModel>(spec);
+      break;
+    case PieceModelKind::kUnigram:
+      model = std::make_unique<const UnigramModel>(spec);
+      break;
   }
   spec.pieces = {};
   spec.merges = {};
+  spec.unigram.scores = {};
   return model;
 }
 

@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <set>
+
 #include "base/error.h"
 #include "base/file.h"
 #include "base/json.h"
@@ -24,13 +26,18 @@ std::shared_ptr<const Tokenizer> Tokenizer::load(const std::filesystem::path& fo
   return std::shared_ptr<const Tokenizer>(new Tokenizer(std::make_unique<const Impl>(read_tokenizer_folder(folder))));
 }
 
+bool Tokenizer::is_in(const std::filesystem::path& folder) {
+  return has_tokenizer(folder);
+}
+
 std::shared_ptr<const Tokenizer> Tokenizer::from_vocab(std::vector<std::string> pieces, WordPieceOptions options) {
   TokenizerSpec spec = spec_from_pieces(std::move(pieces), std::move(options), "vocabulary");
   return std::shared_ptr<const Tokenizer>(new Tokenizer(std::make_unique<const Impl>(std::move(spec))));
 }
 
 std::shared_ptr<const Tokenizer> Tokenizer::from_json(std::string json, const std::string& where) {
-  TokenizerSpec spec = parse_tokenizer_json(std::move(json), where);
+  TokenizerSpec spec = parse_tokenizer_json(json, where);
+  spec.tokenizer_json = std::move(json);
   return std::shared_ptr<const Tokenizer>(new Tokenizer(std::make_unique<const Impl>(std::move(spec))));
 }
 
@@ -79,18 +86,33 @@ std::optional<int32_t> Tokenizer::find(std::string_view piece) const {
 void Tokenizer::save(const std::filesystem::path& folder) const {
   TokenizerSpec spec = impl_->spec;
   impl_->model->give_back(spec);
+  std::set<std::string> written;
+  const auto write = [&](const char* name, std::string_view text) {
+    if (written.insert(name).second) write_file(folder / name, text);
+  };
   const auto text_of = [](const Json& value) { return value.dump(2) + "\n"; };
-  if (spec.kind == PieceModelKind::kWordPiece) {
-    write_file(folder / "vocab.txt", make_vocab_txt(spec));
-  } else {
-    write_file(folder / "vocab.json", make_vocab_json(spec));
-    write_file(folder / "merges.txt", make_merges_txt(spec));
+  for (const KeptFile& kept : spec.kept) {
+    const std::span<const std::byte> bytes = kept.file->bytes();
+    write(kept.name.c_str(), {reinterpret_cast<const char*>(bytes.data()), bytes.size()});
   }
-  write_file(folder / "tokenizer.json", spec.tokenizer_json.empty() ? make_tokenizer_json(spec) : spec.tokenizer_json);
-  write_file(folder / "tokenizer_config.json",
-             spec.tokenizer_config.empty() ? text_of(make_tokenizer_config(spec)) : spec.tokenizer_config);
-  write_file(folder / "special_tokens_map.json",
-             spec.special_tokens_map.empty() ? text_of(make_special_tokens_map(spec)) : spec.special_tokens_map);
+  switch (spec.kind) {
+    case PieceModelKind::kWordPiece:
+      write("vocab.txt", make_vocab_txt(spec));
+      break;
+    case PieceModelKind::kBytePair:
+      write("vocab.json", make_vocab_json(spec));
+      write("merges.txt", make_merges_txt(spec));
+      break;
+    case PieceModelKind::kUnigram:
+      break;
+  }
+  if (!spec.tokenizer_json.empty()) write("tokenizer.json", spec.tokenizer_json);
+  // SentencePiece's own file says it all.
+  if (spec.kind != PieceModelKind::kUnigram) write("tokenizer.json", make_tokenizer_json(spec));
+  write("tokenizer_config.json",
+        spec.tokenizer_config.empty() ? text_of(make_tokenizer_config(spec)) : spec.tokenizer_config);
+  write("special_tokens_map.json",
+        spec.special_tokens_map.empty() ? text_of(make_special_tokens_map(spec)) : spec.special_tokens_map);
 }
 
 }  // namespace fettle

@@ -1,4 +1,5 @@
-// Text to token ids and back: WordPiece with BERT's normalizer and pre-tokenizer, as Hugging Face's tokenizers do it.
+// Text to token ids and back, as Hugging Face's tokenizers do it: WordPiece with BERT's normalizer and pre-tokenizer,
+// byte-level BPE as in GPT-2 and RoBERTa, Unigram as in T5, ALBERT and XLM-R.
 #pragma once
 
 #include <cstdint>
@@ -13,7 +14,8 @@
 
 namespace fettle {
 
-// What `BertNormalizer`, `BertPreTokenizer` and the `WordPiece` model of a tokenizer.json say.
+// What `BertNormalizer`, `BertPreTokenizer` and the `WordPiece` model of a tokenizer.json say. Of other models only the
+// names of special tokens and the length count.
 struct WordPieceOptions {
   bool lowercase = true;
   std::optional<bool> strip_accents;   // absent: as `lowercase`
@@ -51,11 +53,13 @@ struct EncodeOptions {
 // Immutable, shareable between threads. Invalid UTF-8 in texts is read as U+FFFD, one per maximal ill-formed part.
 class Tokenizer {
  public:
-  // Reads tokenizer.json, else vocab.txt and added tokens beside it; tokenizer_config.json, special_tokens_map.json.
-  // Errors: kIo when neither exists, kBadInput when malformed. Duplicate lines of a vocab.txt: the last id wins, as in
-  // Hugging Face; the earlier ids stay unused.
+  // Reads tokenizer.json; else vocab.txt, vocab.json and merges.txt, sentencepiece.bpe.model or spiece.model, and added
+  // tokens beside them; tokenizer_config.json, special_tokens_map.json. Errors: kIo when there is none, kBadInput when
+  // malformed. Duplicate lines of a vocab.txt: the last id wins, as in Hugging Face; the earlier ids stay unused.
   static std::shared_ptr<const Tokenizer> load(const std::filesystem::path& folder);
-  // The piece's index is its id. kBadInput when the unknown, [CLS] or [SEP] piece is missing.
+  // Whether load() would find one.
+  static bool is_in(const std::filesystem::path& folder);
+  // WordPiece; the piece's index is its id. kBadInput when the unknown, [CLS] or [SEP] piece is missing.
   static std::shared_ptr<const Tokenizer> from_vocab(std::vector<std::string> pieces, WordPieceOptions options = {});
   // From the contents of a tokenizer.json alone; errors name `where`.
   static std::shared_ptr<const Tokenizer> from_json(std::string json, const std::string& where);
@@ -64,7 +68,8 @@ class Tokenizer {
   Tokenizer& operator=(const Tokenizer&) = delete;
 
   // Appends the ids of `[CLS] text [SEP]`, at most max_length of them (0: no limit). Allocates nothing once `ids` has
-  // capacity. kUsage when max_length is negative or leaves no room for the special tokens.
+  // capacity (Unigram: a few buffers as long as the text). kUsage when max_length is negative or leaves no room for the
+  // special tokens.
   void encode(std::string_view text, int max_length, std::vector<int32_t>& ids) const;
   void encode(std::string_view text, const EncodeOptions& options, std::vector<int32_t>& ids) const;
   // `[CLS] first [SEP] second [SEP]`, truncated longest first. Appends as many type ids as ids.
@@ -81,7 +86,7 @@ class Tokenizer {
   std::string decode(std::span<const int32_t> ids, bool skip_special) const;
 
   int vocab_size() const;  // highest id + 1: rows that an embedding table needs
-  int32_t unk_id() const;
+  int32_t unk_id() const;  // -1 when the model has none, as byte-level BPE
   std::optional<int32_t> pad_id() const;
   std::optional<int32_t> cls_id() const;
   std::optional<int32_t> sep_id() const;
@@ -96,8 +101,9 @@ class Tokenizer {
   std::optional<int> model_max_length() const;
   const WordPieceOptions& options() const;
 
-  // Writes tokenizer.json, vocab.txt, tokenizer_config.json and special_tokens_map.json into an existing folder, so
-  // that Hugging Face loads it. JSON files that were loaded are written back unchanged, byte for byte.
+  // Writes tokenizer.json, vocab.txt (or vocab.json and merges.txt, or SentencePiece's file), tokenizer_config.json and
+  // special_tokens_map.json into an existing folder, so that Hugging Face loads it. JSON files and SentencePiece models
+  // that were loaded are written back unchanged, byte for byte.
   void save(const std::filesystem::path& folder) const;
 
  private:

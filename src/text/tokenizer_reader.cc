@@ -17,6 +17,10 @@ namespace {
 
 namespace fs = std::filesystem;
 
+void check_object(const Json& value, const std::string& where) {
+  if (!value.is_object()) bad_input(where, "not a JSON object");
+}
+
 void add_once(AddedToken token, std::vector<AddedToken>& added) {
   const auto is_same = [&](const AddedToken& other) { return other.id == token.id && other.content == token.content; };
   if (std::none_of(added.begin(), added.end(), is_same)) added.push_back(std::move(token));
@@ -62,7 +66,7 @@ void read_token_name(const Json& object, const char* key, std::string& name, con
 }
 
 void read_token_names(const Json& object, WordPieceOptions& options, const std::string& where) {
-  if (!object.is_object()) bad_input(where, "not a JSON object");
+  check_object(object, where);
   read_token_name(object, "cls_token", options.cls_token, where);
   read_token_name(object, "sep_token", options.sep_token, where);
   read_token_name(object, "pad_token", options.pad_token, where);
@@ -123,6 +127,11 @@ class FolderReader {
         config_where_((folder / "tokenizer_config.json").string()),
         map_where_((folder / "special_tokens_map.json").string()) {}
 
+  bool has_any() const {
+    return has("tokenizer.json") || has("vocab.txt") || (has("vocab.json") && has("merges.txt")) ||
+           sentencepiece_name() != nullptr;
+  }
+
   TokenizerSpec read() {
     std::string config_text = read_if_there(config_where_), map_text = read_if_there(map_where_);
     if (!config_text.empty()) config_ = parse_json(config_text, config_where_);
@@ -134,8 +143,11 @@ class FolderReader {
       spec = read_vocab_txt();
     } else if (has("vocab.json") && has("merges.txt")) {
       spec = read_merges();
+    } else if (const char* name = sentencepiece_name()) {
+      spec = read_sentencepiece_model(name);
     } else {
-      io_error(folder_.string(), "no tokenizer is there", "tokenizer.json, vocab.txt, or vocab.json with merges.txt");
+      io_error(folder_.string(), "no tokenizer is there",
+               "tokenizer.json, vocab.txt, vocab.json with merges.txt, or a SentencePiece model");
     }
     spec.tokenizer_config = std::move(config_text);
     spec.special_tokens_map = std::move(map_text);
@@ -146,8 +158,11 @@ class FolderReader {
   bool has(const char* name) const { return fs::exists(folder_ / name); }
 
   TokenizerSpec read_tokenizer_json() const {
-    const fs::path path = folder_ / "tokenizer.json";
-    TokenizerSpec spec = parse_tokenizer_json(read_file(path), path.string());
+    const KeptFile kept = keep("tokenizer.json");
+    TokenizerSpec spec = parse_tokenizer_json(text_of(kept), kept.file->path());
+    kept.file->drop_pages(kept.file->bytes().data(), kept.file->bytes().size());
+    spec.kept.push_back(kept);
+    if (const char* name = sentencepiece_name()) spec.kept.push_back(keep(name));
     read_token_names(map_, spec.options, map_where_);
     read_config(config_, spec, config_where_);
     if (spec.kind == PieceModelKind::kWordPiece) warn_of_contradiction(config_, spec, config_where_);
@@ -202,6 +217,37 @@ class FolderReader {
     }
     std::ranges::sort(spec.added, {}, &AddedToken::id);
     return spec;
+  }
+
+  TokenizerSpec read_sentencepiece_model(const char* name) const {
+    const KeptFile kept = keep(name);
+    check_object(config_, config_where_);
+    const SentencePieceOptions options{.file_name = name,
+                                       .tokenizer_class = json_string_or(config_, "tokenizer_class", "", config_where_),
+                                       .lowercase = json_bool_or(config_, "do_lower_case", true, config_where_),
+                                       .keep_accents = json_bool_or(config_, "keep_accents", false, config_where_)};
+    TokenizerSpec spec = read_sentencepiece(text_of(kept), options, kept.file->path());
+    kept.file->drop_pages(kept.file->bytes().data(), kept.file->bytes().size());
+    spec.kept.push_back(kept);
+    read_token_names(map_, spec.options, map_where_);
+    read_config(config_, spec, config_where_);
+    read_added(spec);
+    finish_sentencepiece(spec);
+    return spec;
+  }
+
+  const char* sentencepiece_name() const {
+    for (const char* name : {"sentencepiece.bpe.model", "spiece.model"}) {
+      if (has(name)) return name;
+    }
+    return nullptr;
+  }
+
+  KeptFile keep(const char* name) const { return {name, MappedFile::open(folder_ / name)}; }
+
+  static std::string_view text_of(const KeptFile& kept) {
+    const std::span<const std::byte> bytes = kept.file->bytes();
+    return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
   }
 
   // Added tokens beside a vocabulary.
@@ -275,6 +321,10 @@ std::vector<MergeRule> parse_merges_txt(std::string_view text, const std::string
     if (!line.empty() && !line.starts_with("#version")) merges.push_back(split_merge(line, where));
   }
   return merges;
+}
+
+bool has_tokenizer(const fs::path& folder) {
+  return FolderReader(folder).has_any();
 }
 
 TokenizerSpec read_tokenizer_folder(const fs::path& folder) {

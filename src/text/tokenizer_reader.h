@@ -24,7 +24,25 @@ void set_bert_template(int32_t cls, int32_t sep, TokenizerSpec& spec);
 void set_roberta_template(int32_t cls, int32_t sep, TokenizerSpec& spec);
 // Kind, decoder and names of special tokens as RoBERTa has them.
 void set_byte_pair_defaults(TokenizerSpec& spec);
+// Kind and decoder of Unigram models.
+void set_unigram_defaults(TokenizerSpec& spec);
+// The names of special tokens by what is there: those of XLM-R or ALBERT.
+void name_special_tokens(TokenizerSpec& spec);
+// A </s> and A </s> B </s>, all of type 0.
+void set_t5_template(int32_t eos, TokenizerSpec& spec);
 // The text alone, or one text behind the other.
 void set_bare_template(TokenizerSpec& spec);
+
+// What stands beside a SentencePiece model.
+struct SentencePieceOptions {
+  std::string file_name;
+  std::string tokenizer_class;  // of tokenizer_config.json; may be empty
+  bool lowercase = true;        // the rest is for ALBERT
+  bool keep_accents = false;
+};
+// Pieces, scores, normalizer and the usual names of special tokens.
+TokenizerSpec read_sentencepiece(std::string_view bytes, const SentencePieceOptions& options, const std::string& where);
+// Template and added tokens, when the names of special tokens are settled.
+void finish_sentencepiece(TokenizerSpec& spec);
 
 }  // namespace fettle

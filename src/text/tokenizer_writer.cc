@@ -52,6 +52,7 @@ Json added_token_json(const AddedToken& token, bool with_id) {
 
 std::string tokenizer_class(const TokenizerSpec& spec) {
   if (spec.kind == PieceModelKind::kWordPiece) return "BertTokenizer";
+  if (spec.kind == PieceModelKind::kUnigram) return spec.sentencepiece_class;
   return spec.single.size() > 1 ? "RobertaTokenizer" : "GPT2Tokenizer";
 }
 
@@ -119,6 +120,8 @@ Json decoder_json(const TokenizerSpec& spec) {
       return {{"type", "WordPiece"}, {"prefix", spec.decoder_prefix}, {"cleanup", spec.decoder_cleanup}};
     case DecoderKind::kByteLevel:
       return byte_level_json(true, true);
+    case DecoderKind::kMetaspace:
+      break;  // Unigram models keep the files that they come from
   }
   return nullptr;
 }
@@ -199,7 +202,7 @@ Json make_tokenizer_config(const TokenizerSpec& spec) {
     out["do_lower_case"] = options.lowercase;
     out["strip_accents"] = strip_accents_json(options);
     out["tokenize_chinese_chars"] = options.split_chinese;
-  } else {
+  } else if (spec.kind == PieceModelKind::kBytePair) {
     out["add_prefix_space"] = spec.byte_pair.add_prefix_space;
   }
   out["tokenizer_class"] = tokenizer_class(spec);

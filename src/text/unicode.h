@@ -116,6 +116,12 @@ struct CharSequence {
 CharSequence decompose(char32_t code);
 // Lower case without context (U+0130 gives two code points), as Rust's char::to_lowercase.
 CharSequence to_lower(char32_t code);
+// Marks of all kinds, as StripAccents drops them.
+bool is_mark(char32_t code);
+// Appends the full compatibility decomposition, as Hugging Face's NFKD has it.
+void append_compatible(char32_t code, std::vector<char32_t>& out);
+// The character that two others make by canonical composition, 0 for none.
+char32_t compose(char32_t first, char32_t second);
 // Orders combining marks as their canonical combining classes do; 0 for all other code points.
 int combining_rank(char32_t code);
 

@@ -188,15 +188,6 @@ std::string format_vocab_object(const std::vector<std::string>& pieces) {
   return out + "\n    }";
 }
 
-std::string format_scored_pieces(const std::vector<ScoredPiece>& pieces) {
-  std::string out = "[";
-  for (const ScoredPiece& piece : pieces) {
-    out += out.size() > 1 ? ",\n      " : "\n      ";
-    out += Json::array({piece.text, piece.score}).dump();
-  }
-  return out + "\n    ]";
-}
-
 std::string format_merges_array(const std::vector<MergeRule>& merges) {
   std::string out = "[";
   for (const MergeRule& merge : merges) {

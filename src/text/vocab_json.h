@@ -29,7 +29,6 @@ MergeRule split_merge(std::string_view text, const std::string& where);
 
 // {"piece": id, …} and so on in Hugging Face's layout, for the fourth level of indentation.
 std::string format_vocab_object(const std::vector<std::string>& pieces);
-std::string format_scored_pieces(const std::vector<ScoredPiece>& pieces);
 std::string format_merges_array(const std::vector<MergeRule>& merges);
 
 }  // namespace fettle

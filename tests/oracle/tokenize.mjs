@@ -1,8 +1,9 @@
 // Tokenizes with Hugging Face's own programs, for comparison.
 //   node tokenize.mjs ENGINE TOKENIZER.json [OPTIONS] < requests > answers
 // ENGINE: "tokenizers" (the Rust library, the definition of exact), "transformers" (transformers.js), "words": only
-// BertNormalizer, with OPTIONS as its own, and BertPreTokenizer, without a file ("-"); or "train": a WordPiece
-// vocabulary of at most 30,000 pieces is trained on the file, a text, and answers any request.
+// BertNormalizer, with OPTIONS as its own, and BertPreTokenizer, without a file ("-"); "normalize": only the
+// normalizer OPTIONS.kind ("nfc", "lowercase", …); or "train": a WordPiece vocabulary of at most 30,000 pieces is
+// trained on the file, a text, and answers any request.
 // OPTIONS: JSON {"max_length": N, "decode": "keep" | "skip"}. A request is a JSON line: a string, a pair of strings, or,
 // with "decode", an array of ids (special tokens kept or skipped). An answer is a JSON line: {ids, type_ids, tokens,
 // offsets} (transformers.js: ids only), a string, or an array of words.
@@ -37,6 +38,13 @@ function wordsEngine() {
   };
 }
 
+function normalizeEngine() {
+  const tokenizers = createRequire(import.meta.url)('tokenizers');
+  const make = tokenizers[options.kind + 'Normalizer'] ?? tokenizers[options.kind];
+  const normalizer = make();
+  return (text) => normalizer.normalizeString(text);
+}
+
 function trainEngine() {
   const tokenizers = createRequire(import.meta.url)('tokenizers');
   const tokenizer = new tokenizers.Tokenizer(tokenizers.WordPiece.init({}, {}));
@@ -58,7 +66,8 @@ async function scriptEngine() {
   };
 }
 
-const engines = { tokenizers: rustEngine, transformers: scriptEngine, words: wordsEngine, train: trainEngine };
+const engines = { tokenizers: rustEngine, transformers: scriptEngine, words: wordsEngine, normalize: normalizeEngine,
+                  train: trainEngine };
 const answer = await engines[engine]();
 for await (const line of createInterface({ input: process.stdin })) {
   process.stdout.write(JSON.stringify(await answer(JSON.parse(line))) + '\n');

@@ -10,6 +10,7 @@ const clean = normalizer(true, false);
 const strip = normalizer(false, true);
 const nfd = tokenizers.nfdNormalizer();
 const split = tokenizers.bertPreTokenizer();
+const stripMarks = tokenizers.stripAccentsNormalizer();
 const bytes = tokenizers.byteLevelPreTokenizer(false);
 const n_words = (text) => bytes.preTokenizeString(text).length;
 
@@ -62,10 +63,11 @@ function print(comment, type, name, entries) {
   console.log(line + '\n};\n');
 }
 
-const removed = [], punctuation = [], marks = [], letters = [], numbers = [], ranks = new CombiningRanks();
+const removed = [], punctuation = [], marks = [], letters = [], numbers = [], accents = [], ranks = new CombiningRanks();
 for (const [c, text] of codePoints()) {
   if (n_words('a' + text + 'a') === 1) letters.push([c, 0]);
   if (n_words('1' + text + '1') === 1) numbers.push([c, 0]);
+  if (stripMarks.normalizeString(text) === '') accents.push([c, 0]);
   const decomposed = nfd.normalizeString(text);
   if (clean.normalizeString('a' + text + 'b') === 'ab') removed.push([c, 0]);
   if (split.preTokenizeString('a' + text + 'b').length === 3) punctuation.push([c, 0]);
@@ -93,6 +95,7 @@ print('A word of their own.', 'CodeRange', 'kPunctuationRanges', punctuation);
 print('Dropped by strip_accents after decomposition (nonspacing marks).', 'CodeRange', 'kMarkRanges', marks);
 print('Canonical combining classes other than 0, numbered in their order.', 'RankedRange', 'kCombiningRanges',
       ranks.entries());
+print('Dropped by StripAccents.', 'CodeRange', 'kAccentRanges', accents);
 print('Letters, as ByteLevel has them.', 'CodeRange', 'kLetterRanges', letters);
 print('Numbers, as ByteLevel has them.', 'CodeRange', 'kNumberRanges', numbers);
 console.log('}  // namespace fettle::unicode');
