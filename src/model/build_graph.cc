@@ -15,9 +15,11 @@ Graph build_graph(const ModelConfig& config, const GraphOptions& options) {
       return build_distilbert(config, options);
     case Architecture::kRoberta:
     case Architecture::kXlmRoberta:
+      return build_roberta(config, options);
+    case Architecture::kAlbert:
       break;
   }
-  return build_roberta(config, options);
+  return build_albert(config, options);
 }
 
 std::vector<std::pair<std::string, Shape>> parameter_shapes(const ModelConfig& config, const GraphOptions& options) {

@@ -57,8 +57,8 @@ HeadInConfig parse_head(const Json& json, const ArchitectureKeys& keys, std::str
             fmt::format("known: {0}ForSequenceClassification, {0}ForMaskedLM, {0}Model", keys.class_prefix));
 }
 
-std::string parse_activation(const Json& json, std::string_view key, std::string_view where) {
-  const std::string name = json_string_or(json, key, "gelu", where);
+std::string parse_activation(const Json& json, std::string_view key, const char* fallback, std::string_view where) {
+  const std::string name = json_string_or(json, key, fallback, where);
   if (name == "gelu" || name == "relu") return name;
   if (name == "gelu_new" || name == "gelu_pytorch_tanh" || name == "gelu_fast" || name == "gelu_tanh")
     return "gelu_tanh";
@@ -167,6 +167,26 @@ void parse_unequal_layers(const Json& list, std::vector<LayerConfig>& layers, st
   }
 }
 
+// ALBERT's embedding width and groups, with transformers' defaults.
+void parse_sharing(const Json& json, ModelConfig& config, std::string_view where) {
+  const auto n_layers = static_cast<int64_t>(config.layers.size());
+  config.embedding_size = json_int_or(json, kEmbeddingSizeKey, 128, 1, kMaxHidden, where);
+  config.n_layer_groups = json_int_or(json, kGroupsKey, 1, 1, n_layers, where);
+  config.blocks_per_group = json_int_or(json, kBlocksKey, 1, 1, kMaxLayers, where);
+  if (n_layers * config.blocks_per_group > kMaxLayers) {
+    bad_input(std::string(where), fmt::format("{} layers of {} blocks are more than {} in all", n_layers,
+                                              config.blocks_per_group, kMaxLayers));
+  }
+  if (has_value(json, kLayersKey)) {
+    bad_input(std::string(where), fmt::format("\"{}\" is given, but ALBERT's layers are all alike", kLayersKey));
+  }
+}
+
+double usual_classifier_dropout(const ModelConfig& config) {
+  if (config.architecture == Architecture::kDistilBert) return 0.2;
+  return config.architecture == Architecture::kAlbert ? 0.1 : config.hidden_dropout;
+}
+
 // What changes the computation in a way that no graph here follows.
 void refuse_unknown_variants(const Json& json, std::string_view where) {
   const std::string position = json_string_or(json, "position_embedding_type", "absolute", where);
@@ -216,13 +236,13 @@ ModelConfig parse_config(const Json& json, std::string_view where) {
   }
   config.n_token_types = keys.has_token_types ? json_int_or(json, "type_vocab_size", 2, 1, kMaxVocab, where) : 0;
   config.layers = parse_equal_layers(json, keys, config.hidden_size, where);
+  if (keys.shares_layers) parse_sharing(json, config, where);
   if (has_value(json, kLayersKey)) parse_unequal_layers(json[kLayersKey], config.layers, where);
-  config.activation = parse_activation(json, keys.activation, where);
-  config.hidden_dropout = parse_probability(json, keys.hidden_dropout, 0.1, where);
-  config.attention_dropout = parse_probability(json, keys.attention_dropout, 0.1, where);
-  config.classifier_dropout =
-      parse_probability(json, keys.classifier_dropout,
-                        config.architecture == Architecture::kDistilBert ? 0.2 : config.hidden_dropout, where);
+  config.activation = parse_activation(json, keys.activation, keys.shares_layers ? "gelu_new" : "gelu", where);
+  const double usual_dropout = keys.shares_layers ? 0 : 0.1;
+  config.hidden_dropout = parse_probability(json, keys.hidden_dropout, usual_dropout, where);
+  config.attention_dropout = parse_probability(json, keys.attention_dropout, usual_dropout, where);
+  config.classifier_dropout = parse_probability(json, keys.classifier_dropout, usual_classifier_dropout(config), where);
   config.layer_norm_eps = json_number_or(json, "layer_norm_eps", 1e-12, where);
   if (!(config.layer_norm_eps > 0 && config.layer_norm_eps < 1)) {
     bad_input(std::string(where), fmt::format("\"layer_norm_eps\" is {}, not between 0 and 1", config.layer_norm_eps));

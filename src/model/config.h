@@ -9,7 +9,7 @@
 
 namespace fettle {
 
-enum class Architecture : uint8_t { kBert, kDistilBert, kRoberta, kXlmRoberta };
+enum class Architecture : uint8_t { kBert, kDistilBert, kRoberta, kXlmRoberta, kAlbert };
 
 struct LayerConfig {
   int64_t n_heads = 12;
@@ -25,6 +25,11 @@ struct ModelConfig {
   int64_t max_positions = 512;  // of the longest input; what "max_position_embeddings" says less first_position()
   int64_t n_token_types = 2;    // 0 for DistilBERT
   std::vector<LayerConfig> layers;
+  // ALBERT: tables narrower than the hidden states (0: as wide), and layers that share the parameters of a few groups,
+  // each of so many blocks one behind the other.
+  int64_t embedding_size = 0;
+  int64_t n_layer_groups = 1;
+  int64_t blocks_per_group = 1;
   std::string activation = "gelu";  // "gelu", "gelu_tanh", "relu"
   double layer_norm_eps = 1e-12;
   double hidden_dropout = 0.1;
@@ -40,6 +45,9 @@ struct ModelConfig {
   // Row of the position table for the first token of a sequence: behind the padding's in RoBERTa and XLM-R, else 0.
   int64_t first_position() const;
   int64_t n_position_rows() const { return first_position() + max_positions; }
+  int64_t table_width() const { return embedding_size > 0 ? embedding_size : hidden_size; }
+  bool shares_layers() const { return architecture == Architecture::kAlbert; }
+  int64_t group_of_layer(int64_t layer) const { return layer * n_layer_groups / static_cast<int64_t>(layers.size()); }
 };
 
 // Errors: kBadInput naming `where` and the key for missing, mistyped or out-of-range values (limits in hardening.md),

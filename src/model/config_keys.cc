@@ -33,6 +33,15 @@ constexpr ArchitectureKeys roberta_like(Architecture architecture, std::string_v
   return keys;
 }
 
+constexpr ArchitectureKeys albert() {
+  ArchitectureKeys keys = bert_like(Architecture::kAlbert, "albert", "Albert", "albert.");
+  keys.classifier_dropout = "classifier_dropout_prob";
+  keys.hidden_head = "albert.pooler";
+  keys.lm_head_bias = "predictions.bias";
+  keys.shares_layers = true;
+  return keys;
+}
+
 constexpr ArchitectureKeys kKeys[] = {
     bert_like(Architecture::kBert, "bert", "Bert", "bert."),
     {.architecture = Architecture::kDistilBert,
@@ -53,6 +62,7 @@ constexpr ArchitectureKeys kKeys[] = {
      .has_token_types = false},
     roberta_like(Architecture::kRoberta, "roberta", "Roberta"),
     roberta_like(Architecture::kXlmRoberta, "xlm-roberta", "XLMRoberta"),
+    albert(),
 };
 
 }  // namespace
@@ -74,6 +84,7 @@ std::vector<std::string_view> ArchitectureKeys::known() const {
                                         "pad_token_id",
                                         kLayersKey};
   if (has_token_types) keys.push_back("type_vocab_size");
+  if (shares_layers) keys.insert(keys.end(), {kEmbeddingSizeKey, kGroupsKey, kBlocksKey});
   return keys;
 }
 

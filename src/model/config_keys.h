@@ -12,6 +12,11 @@ namespace fettle {
 // Widths of layers that differ, which transformers has no key for: [{n_heads, head_dim, intermediate_size}, …].
 inline constexpr const char* kLayersKey = "fettle_layers";
 
+// ALBERT's own.
+inline constexpr const char* kEmbeddingSizeKey = "embedding_size";
+inline constexpr const char* kGroupsKey = "num_hidden_groups";
+inline constexpr const char* kBlocksKey = "inner_group_num";
+
 struct ArchitectureKeys {
   Architecture architecture;
   std::string_view model_type;
@@ -30,6 +35,7 @@ struct ArchitectureKeys {
   std::string_view label_layer;
   std::string_view lm_head_bias;
   bool has_token_types = true;
+  bool shares_layers = false;             // ALBERT
   bool positions_follow_padding = false;  // position ids begin behind pad_token_id
   int64_t pad_token_id = 0;               // where config.json has none
 

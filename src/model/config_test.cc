@@ -128,8 +128,45 @@ TEST(Config, ReadsRoberta) {
   EXPECT_THROW(parse(json), Error) << "a class of another model type";
 }
 
+// albert-base-v2, shortened.
+constexpr std::string_view kAlbert = R"({
+  "architectures": ["AlbertForMaskedLM"], "attention_probs_dropout_prob": 0, "bos_token_id": 2,
+  "classifier_dropout_prob": 0.1, "down_scale_factor": 1, "embedding_size": 32, "eos_token_id": 3,
+  "hidden_act": "gelu_new", "hidden_dropout_prob": 0, "hidden_size": 64, "initializer_range": 0.02,
+  "inner_group_num": 1, "intermediate_size": 256, "layer_norm_eps": 1e-12, "max_position_embeddings": 512,
+  "model_type": "albert", "num_attention_heads": 4, "num_hidden_groups": 2, "num_hidden_layers": 6, "pad_token_id": 0,
+  "type_vocab_size": 2, "vocab_size": 30000
+})";
+
+TEST(Config, ReadsAlbert) {
+  Json json = json_of(kAlbert);
+  const ModelConfig config = parse(json);
+  EXPECT_EQ(config.architecture, Architecture::kAlbert);
+  EXPECT_TRUE(config.shares_layers());
+  EXPECT_EQ(config.table_width(), 32);
+  EXPECT_EQ(config.n_layer_groups, 2);
+  EXPECT_EQ(config.blocks_per_group, 1);
+  EXPECT_EQ(config.group_of_layer(2), 0);
+  EXPECT_EQ(config.group_of_layer(3), 1);
+  EXPECT_EQ(config.activation, "gelu_tanh");
+  EXPECT_EQ(config.hidden_dropout, 0);
+  EXPECT_EQ(config.classifier_dropout, 0.1);
+  EXPECT_THAT(refusal(kAlbert, [](Json& changed) { changed["num_hidden_groups"] = 7; }),
+              HasSubstr("num_hidden_groups"));
+  EXPECT_THAT(refusal(kAlbert, [](Json& changed) { changed["inner_group_num"] = 1000; }), HasSubstr("1000"));
+  EXPECT_THAT(refusal(kAlbert, [](Json& changed) { changed["embedding_size"] = 0; }), HasSubstr("embedding_size"));
+  EXPECT_THAT(refusal(kAlbert, [](Json& changed) { changed["fettle_layers"] = Json::array(); }), HasSubstr("alike"));
+  for (const char* key : {"embedding_size", "num_hidden_groups", "inner_group_num", "hidden_act"}) json.erase(key);
+  EXPECT_EQ(parse(json).table_width(), 128) << "transformers' default";
+  EXPECT_EQ(parse(json).n_layer_groups, 1);
+  EXPECT_EQ(parse(json).activation, "gelu_tanh");
+  ModelConfig uneven = config;
+  uneven.layers[1].intermediate_size = 100;
+  EXPECT_THROW(config_to_json(uneven), Error);
+}
+
 TEST(Config, UnknownKeysAreWrittenBack) {
-  for (const std::string_view text : {kBert, kDistilBert, kRoberta}) {
+  for (const std::string_view text : {kBert, kDistilBert, kRoberta, kAlbert}) {
     const Json before = json_of(text);
     const Json after = config_to_json(parse(before));
     for (const auto& [key, value] : before.items()) {
@@ -141,7 +178,7 @@ TEST(Config, UnknownKeysAreWrittenBack) {
 }
 
 TEST(Config, WritingIsStable) {
-  for (const std::string_view text : {kBert, kDistilBert, kRoberta}) {
+  for (const std::string_view text : {kBert, kDistilBert, kRoberta, kAlbert}) {
     const Json once = config_to_json(parse(json_of(text)));
     EXPECT_EQ(config_to_json(parse(once)).dump(), once.dump());
   }

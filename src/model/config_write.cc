@@ -61,6 +61,12 @@ Json config_to_json(const ModelConfig& config) {
   set(keys.n_layers, static_cast<int64_t>(config.layers.size()));
   set(keys.n_heads, config.layers.front().n_heads);
   set(keys.intermediate_size, config.layers.front().intermediate_size);
+  if (keys.shares_layers) {
+    set(kEmbeddingSizeKey, config.table_width());
+    set(kGroupsKey, config.n_layer_groups);
+    set(kBlocksKey, config.blocks_per_group);
+    if (!fits_plain_keys(config)) usage_error("config", "layers that share their parameters must be alike");
+  }
   if (!fits_plain_keys(config)) set(kLayersKey, layers_to_json(config.layers));
   set(keys.activation, hugging_face_activation(config.activation));
   set("max_position_embeddings", config.n_position_rows());

@@ -4,7 +4,26 @@
 
 namespace fettle {
 
-EncoderLayerNames encoder_layer_names(const ModelConfig& config, int64_t layer) {
+namespace {
+
+EncoderLayerNames albert_layer_names(const ModelConfig& config, int64_t layer, int64_t block) {
+  const std::string shared = "albert.encoder.albert_layer_groups." + std::to_string(config.group_of_layer(layer)) +
+                             ".albert_layers." + std::to_string(block) + ".";
+  return {.prefix = "albert.encoder.layer." + std::to_string(layer) + "." + std::to_string(block) + ".",
+          .query = shared + "attention.query",
+          .key = shared + "attention.key",
+          .value = shared + "attention.value",
+          .attention_output = shared + "attention.dense",
+          .attention_norm = shared + "attention.LayerNorm",
+          .intermediate = shared + "ffn",
+          .output = shared + "ffn_output",
+          .output_norm = shared + "full_layer_layer_norm"};
+}
+
+}  // namespace
+
+EncoderLayerNames encoder_layer_names(const ModelConfig& config, int64_t layer, int64_t block) {
+  if (config.architecture == Architecture::kAlbert) return albert_layer_names(config, layer, block);
   if (config.architecture == Architecture::kDistilBert) {
     const std::string prefix = "distilbert.transformer.layer." + std::to_string(layer) + ".";
     return {.prefix = prefix,

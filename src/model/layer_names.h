@@ -20,6 +20,7 @@ struct EncoderLayerNames {
   std::string output_norm;
 };
 
-EncoderLayerNames encoder_layer_names(const ModelConfig& config, int64_t layer);
+// `block`: of an ALBERT layer, whose group has several. There the prefix is the layer's and the names are its group's.
+EncoderLayerNames encoder_layer_names(const ModelConfig& config, int64_t layer, int64_t block = 0);
 
 }  // namespace fettle

@@ -70,6 +70,10 @@ int64_t in_proportion(int64_t width, int64_t hidden, int64_t teacher_hidden) {
 
 StudentRule parse_student_rule(std::string_view text, const ModelConfig& teacher) {
   const Clauses clauses = parse_clauses(text);
+  if (teacher.shares_layers()) {
+    usage_error(kWhere, "layers and widths cannot be cut out of ALBERT, whose layers share their parameters",
+                "give a model folder or a config.json instead of a rule");
+  }
   const int64_t n_layers = static_cast<int64_t>(teacher.layers.size());
   StudentRule rule;
   if (const auto layers = clauses.find("layers"); layers != clauses.end()) {

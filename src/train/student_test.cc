@@ -19,6 +19,13 @@ Model distilbert_model() {
   return make_model(config, teacher.tokenizer, 4);
 }
 
+Model model_of(Architecture architecture) {
+  Model teacher = toy_model({"red", "green"}, 1, 2, 32);
+  ModelConfig config = teacher.config;
+  config.architecture = architecture;
+  return make_model(config, teacher.tokenizer, 4);
+}
+
 std::vector<float> logits(const Model& model) {
   Session session(std::make_shared<const Model>(model), {.n_threads = 1});
   const std::vector<std::string> texts = {"the big red house", "a", "one two three"};
@@ -57,7 +64,8 @@ TEST(StudentRule, RefusesNonsense) {
 
 // With every layer and width kept, a rule changes nothing: full-width selections and projections are exact.
 TEST(Student, WholeCopyGivesTheSameLogits) {
-  for (const Model& teacher : {toy_model({"red", "green"}, 1, 2, 32), distilbert_model()}) {
+  for (const Model& teacher :
+       {toy_model({"red", "green"}, 1, 2, 32), distilbert_model(), model_of(Architecture::kRoberta)}) {
     const std::vector<float> expected = logits(teacher);
     const Model copy = make_student(teacher, "layers=0,1 heads=2 intermediate=64", 0);
     const std::vector<float> actual = logits(copy);
@@ -66,8 +74,22 @@ TEST(Student, WholeCopyGivesTheSameLogits) {
   }
 }
 
+TEST(Student, NothingIsCutOutOfSharedLayers) {
+  const Model teacher = model_of(Architecture::kAlbert);
+  for (const char* rule : {"layers=0", "hidden=16", "intermediate=10"}) {
+    try {
+      make_student(teacher, rule, 0);
+      ADD_FAILURE() << rule;
+    } catch (const Error& error) {
+      EXPECT_EQ(error.code(), ErrorCode::kUsage);
+      EXPECT_NE(std::string(error.what()).find("share"), std::string::npos) << error.what();
+    }
+  }
+}
+
 TEST(Student, HasTheShapesOfItsRule) {
-  for (const Model& teacher : {toy_model({"red", "green"}, 1, 2, 32), distilbert_model()}) {
+  for (const Model& teacher :
+       {toy_model({"red", "green"}, 1, 2, 32), distilbert_model(), model_of(Architecture::kRoberta)}) {
     const Model student = make_student(teacher, "layers=1 hidden=16 intermediate=10", 0);
     EXPECT_EQ(student.config.hidden_size, 16);
     ASSERT_EQ(student.config.layers.size(), 1u);

@@ -42,7 +42,8 @@ TEST(TrainedModels, HaveTheLogitsThatPyTorchGives) {
   options.n_threads = 1;
   std::vector<std::string> folders;
   RaggedBatch batch;
-  for (const Architecture architecture : {Architecture::kBert, Architecture::kDistilBert, Architecture::kRoberta}) {
+  for (const Architecture architecture :
+       {Architecture::kBert, Architecture::kDistilBert, Architecture::kRoberta, Architecture::kAlbert}) {
     Model model = untrained(architecture, train.labels);
     EXPECT_GT(train_classifier(model, train, &eval, options).accuracy, 0.9);
     folders.push_back((scratch / std::to_string(folders.size())).string());

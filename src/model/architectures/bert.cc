@@ -21,7 +21,7 @@ ValueId masked_lm(EncoderBuilder& builder, ValueId hidden) {
   ValueId x = builder.select(hidden, builder.input("masked_positions", "masked"), head + ".masked_positions");
   x = builder.linear(x, head + ".transform.dense", config.hidden_size, config.hidden_size);
   x = builder.activate(x, config.activation, head + ".transform.activation");
-  x = builder.layer_norm(x, head + ".transform.LayerNorm");
+  x = builder.layer_norm(x, head + ".transform.LayerNorm", config.hidden_size);
   return builder.tied_decoder(x, kWordEmbeddings + ".weight", head + ".bias", head + ".decoder");
 }
 

@@ -20,7 +20,7 @@ ValueId masked_lm(EncoderBuilder& builder, ValueId hidden) {
   ValueId x = builder.select(hidden, builder.input("masked_positions", "masked"), "masked_positions_of_hidden");
   x = builder.linear(x, "vocab_transform", config.hidden_size, config.hidden_size);
   x = builder.activate(x, config.activation, "vocab_transform.activation");
-  x = builder.layer_norm(x, "vocab_layer_norm");
+  x = builder.layer_norm(x, "vocab_layer_norm", config.hidden_size);
   return builder.tied_decoder(x, kWordEmbeddings + ".weight", "vocab_projector.bias", "vocab_projector");
 }
 

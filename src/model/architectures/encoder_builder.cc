@@ -32,9 +32,9 @@ ValueId EncoderBuilder::add(ValueId a, ValueId b, const std::string& name) {
   return graph_.node("add", {a, b}, {}, name);
 }
 
-ValueId EncoderBuilder::layer_norm(ValueId x, const std::string& name) {
-  const ValueId gamma = parameter(name + ".weight", {config_.hidden_size});
-  const ValueId beta = parameter(name + ".bias", {config_.hidden_size});
+ValueId EncoderBuilder::layer_norm(ValueId x, const std::string& name, int64_t width) {
+  const ValueId gamma = parameter(name + ".weight", {width});
+  const ValueId beta = parameter(name + ".bias", {width});
   return graph_.add_nodes("layer_norm", {x, gamma, beta}, {{"eps", config_.layer_norm_eps}}, name).front();
 }
 
@@ -48,7 +48,7 @@ ValueId EncoderBuilder::dropout(ValueId x, double p, const std::string& name) {
 }
 
 ValueId EncoderBuilder::embed(const std::string& table_name, int64_t rows, ValueId ids) {
-  const ValueId table = parameter(table_name + ".weight", {rows, config_.hidden_size});
+  const ValueId table = parameter(table_name + ".weight", {rows, config_.table_width()});
   return graph_.node("gather_rows", {table, ids}, {}, table_name);
 }
 
@@ -61,7 +61,7 @@ ValueId EncoderBuilder::embeddings(const std::string& prefix) {
   const ValueId positions =
       embed(prefix + ".position_embeddings", config_.n_position_rows(), input("position_ids", "tokens"));
   x = add(x, positions, prefix + ".positions");
-  x = layer_norm(x, prefix + ".LayerNorm");
+  x = layer_norm(x, prefix + ".LayerNorm", config_.table_width());
   return dropout(x, config_.hidden_dropout, prefix + ".dropout");
 }
 
@@ -92,26 +92,29 @@ ValueId EncoderBuilder::encoder_layer(ValueId x, const LayerConfig& layer, const
   y = linear(y, names.attention_output, hidden, layer.n_heads * layer.head_dim);
   y = dropout(y, config_.hidden_dropout, names.attention_output + ".dropout");
   y = add(y, x, names.prefix + "attention.residual");
-  const ValueId attended = layer_norm(y, names.attention_norm);
+  const ValueId attended = layer_norm(y, names.attention_norm, hidden);
 
   y = linear(attended, names.intermediate, layer.intermediate_size, hidden);
   y = activate(y, config_.activation, names.intermediate + ".activation");
   y = linear(y, names.output, hidden, layer.intermediate_size);
-  y = dropout(y, config_.hidden_dropout, names.output + ".dropout");
+  // ALBERT has none here.
+  if (!config_.shares_layers()) y = dropout(y, config_.hidden_dropout, names.output + ".dropout");
   y = add(y, attended, names.prefix + "output.residual");
-  return layer_norm(y, names.output_norm);
+  return layer_norm(y, names.output_norm, hidden);
 }
 
 ValueId EncoderBuilder::encoder_layers(ValueId x) {
   for (size_t i = 0; i < config_.layers.size(); ++i) {
-    x = encoder_layer(x, config_.layers[i], encoder_layer_names(config_, static_cast<int64_t>(i)));
+    for (int64_t block = 0; block < config_.blocks_per_group; ++block) {
+      x = encoder_layer(x, config_.layers[i], encoder_layer_names(config_, static_cast<int64_t>(i), block));
+    }
   }
   return x;
 }
 
 ValueId EncoderBuilder::tied_decoder(ValueId x, const std::string& table_name, const std::string& bias_name,
                                      const std::string& name) {
-  const ValueId table = parameter(table_name, {config_.vocab_size, config_.hidden_size});
+  const ValueId table = parameter(table_name, {config_.vocab_size, config_.table_width()});
   const ValueId bias = parameter(bias_name, {config_.vocab_size});
   return graph_.node("linear", {x, table, bias}, {}, name);
 }

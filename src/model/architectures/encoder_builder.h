@@ -23,18 +23,20 @@ class EncoderBuilder {
 
   ValueId linear(ValueId x, const std::string& name, int64_t out_features, int64_t in_features);
   ValueId add(ValueId a, ValueId b, const std::string& name);
-  ValueId layer_norm(ValueId x, const std::string& name);
+  ValueId layer_norm(ValueId x, const std::string& name, int64_t width);
   ValueId activate(ValueId x, const std::string& kind, const std::string& name);
   ValueId dropout(ValueId x, double p, const std::string& name);
+  // Rows of a table, which is table_width() wide.
   ValueId embed(const std::string& table_name, int64_t rows, ValueId ids);
-  // Words + types (where the model has them) + positions, normalized: [tokens, hidden]. Tables are prefix +
+  // Words + types (where the model has them) + positions, normalized: [tokens, table width]. Tables are prefix +
   // ".word_embeddings" and so on.
   ValueId embeddings(const std::string& prefix);
   // Rows of the hidden states.
   ValueId select(ValueId x, ValueId rows, const std::string& name);
-  // All encoder layers, each with the norm after each residual sum: x [tokens, hidden] → [tokens, hidden].
+  // All encoder layers, or ALBERT's blocks, each with the norm after each residual sum: x [tokens, hidden] → [tokens,
+  // hidden].
   ValueId encoder_layers(ValueId x);
-  // logits [rows, vocab] = x · embeddingsᵀ + bias
+  // logits [rows, vocab] = x [rows, table width] · embeddingsᵀ + bias
   ValueId tied_decoder(ValueId x, const std::string& table_name, const std::string& bias_name, const std::string& name);
 
   Graph finish(std::string output_name, ValueId output);
@@ -52,5 +54,6 @@ class EncoderBuilder {
 Graph build_bert(const ModelConfig& config, const GraphOptions& options);
 Graph build_distilbert(const ModelConfig& config, const GraphOptions& options);
 Graph build_roberta(const ModelConfig& config, const GraphOptions& options);
+Graph build_albert(const ModelConfig& config, const GraphOptions& options);
 
 }  // namespace fettle

@@ -21,7 +21,7 @@ ValueId masked_lm(EncoderBuilder& builder, ValueId hidden) {
   ValueId x = builder.select(hidden, builder.input("masked_positions", "masked"), "lm_head.masked_positions");
   x = builder.linear(x, "lm_head.dense", config.hidden_size, config.hidden_size);
   x = builder.activate(x, "gelu", "lm_head.activation");
-  x = builder.layer_norm(x, "lm_head.layer_norm");
+  x = builder.layer_norm(x, "lm_head.layer_norm", config.hidden_size);
   return builder.tied_decoder(x, kEmbeddings + ".word_embeddings.weight", "lm_head.bias", "lm_head.decoder");
 }
 
