@@ -60,6 +60,17 @@ struct DataFlags {
   DataOptions resolve() const;     // with label_order applied
   DataOptions unlabelled() const;  // for texts whose labels do not count
 };
+// Texts to work on: arguments, a data file, or else the lines of standard input.
+struct TextFlags {
+  std::vector<std::string> texts;
+  std::string data;
+  DataFlags data_flags;
+  void add_to(CLI::App& verb);
+  // kUsage when there are both.
+  void check(const char* verb) const;
+  // `labelled`: the labels of a data file count. kBadInput when there is no text or one is not UTF-8.
+  Dataset read(bool labelled) const;
+};
 // Texts that only a teacher labels.
 struct UnlabelledFlags {
   std::vector<std::string> files;
@@ -138,5 +149,6 @@ void add_tokenize(Program& program);
 void add_cpu(Program& program);
 void add_profile(Program& program);
 void add_eval(Program& program);
+void add_embed(Program& program);
 
 }  // namespace fettle::cli

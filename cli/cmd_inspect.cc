@@ -53,7 +53,7 @@ std::vector<Part> parts_of(const Model& model, int64_t length) {
 }
 
 Json tensor_list(const std::string& folder) {
-  const TensorStore store = TensorStore::open(folder);
+  const TensorStore store = TensorStore::open(encoder_folder(folder));
   Json list = Json::array();
   for (const std::string& name : store.names()) {
     const Tensor& tensor = store.get(name);

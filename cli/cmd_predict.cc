@@ -3,15 +3,11 @@
 
 #include <algorithm>
 #include <cmath>
-#include <iostream>
 #include <memory>
 #include <numeric>
 
-#include "base/cancel.h"
 #include "base/error.h"
-#include "base/file.h"
 #include "cli/app.h"
-#include "data/rows.h"
 #include "evaluate/metrics.h"
 
 namespace fettle::cli {
@@ -20,32 +16,10 @@ namespace {
 
 struct PredictCommand {
   std::string model;
-  std::vector<std::string> texts;
-  std::string data;
+  TextFlags texts;
   int64_t top = 3;
   RegimeFlag regime;
-  DataFlags data_flags;
 };
-
-void read_standard_input(Dataset& data) {
-  data.source = "standard input";
-  for (std::string line; std::getline(std::cin, line);) data.examples.push_back({line, "", kUnlabelled});
-  // Ctrl-C ends a read that waits; it is not the end of the input.
-  throw_if_cancelled();
-}
-
-Dataset texts_of(const PredictCommand& command) {
-  Dataset data;
-  data.source = "texts";
-  for (const std::string& text : command.texts) data.examples.push_back({text, "", kUnlabelled});
-  if (!command.data.empty()) {
-    return load_dataset(command.data, command.data_flags.resolve());
-  }
-  if (command.texts.empty()) read_standard_input(data);
-  if (data.examples.empty()) bad_input(data.source, "holds no text");
-  for (const Example& example : data.examples) require_utf8(example.text, data.source);
-  return data;
-}
 
 Json result_json(const Predictions& predictions, size_t row, const Model& model, int32_t oos, int64_t top) {
   const std::vector<std::string>& labels = model.config.labels;
@@ -70,14 +44,14 @@ Json result_json(const Predictions& predictions, size_t row, const Model& model,
 }
 
 int run_predict(const PredictCommand& command, const Globals& globals) {
-  if (!command.data.empty() && !command.texts.empty()) usage_error("predict", "takes texts or --data, not both");
+  command.texts.check("predict");
   const auto model = load_shared(command.model);
   if (model->config.labels.empty()) bad_input(command.model, "has no classification head");
   const auto found =
-      std::find(model->config.labels.begin(), model->config.labels.end(), command.data_flags.options.oos_name);
+      std::find(model->config.labels.begin(), model->config.labels.end(), command.texts.data_flags.options.oos_name);
   const auto oos =
       found == model->config.labels.end() ? -1 : static_cast<int32_t>(found - model->config.labels.begin());
-  const Dataset data = texts_of(command);
+  const Dataset data = command.texts.read(true);
   SessionGroup group(model, globals.session());
   RegimeChoice choice;
   const Predictions predictions = predict(group, data, command.regime.regime(), &choice);
@@ -108,11 +82,9 @@ void add_predict(Program& program) {
   CLI::App* verb = program.add_verb("predict", "classify texts (arguments, --data, or lines of standard input)",
                                     [command, &program] { return run_predict(*command, program.globals()); });
   verb->add_option("model", command->model, "model folder")->required();
-  verb->add_option("text", command->texts, "texts");
-  verb->add_option("--data", command->data, "data file instead of texts");
+  command->texts.add_to(*verb);
   verb->add_option("--top", command->top, "labels listed in the JSON")->check(CLI::Range(1, 1 << 20));
   command->regime.add_to(*verb);
-  command->data_flags.add_to(*verb);
 }
 
 }  // namespace fettle::cli

@@ -8,6 +8,7 @@
 #include "base/file.h"
 #include "cli/app.h"
 #include "data/rows.h"
+#include "model/sentence_pipeline.h"
 #include "text/tokenizer.h"
 #include "text/wordpiece_trainer.h"
 
@@ -23,7 +24,7 @@ struct TokenizeCommand {
 };
 
 int run_tokenize(const TokenizeCommand& command, const Globals& globals) {
-  const auto tokenizer = Tokenizer::load(resolve_model(command.model));
+  const auto tokenizer = Tokenizer::load(encoder_folder(resolve_model(command.model)));
   const EncodeOptions options{.max_length = command.max_length, .split_special_tokens = !command.parse_special};
   Json results = Json::array();
   std::string lines;

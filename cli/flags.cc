@@ -2,14 +2,17 @@
 #include <fmt/format.h>
 
 #include <filesystem>
+#include <iostream>
 #include <limits>
 #include <unordered_set>
 
+#include "base/cancel.h"
 #include "base/error.h"
 #include "base/file.h"
 #include "base/log.h"
 #include "base/progress.h"
 #include "cli/app.h"
+#include "data/rows.h"
 #include "evaluate/metrics.h"
 #include "format/tensor_store.h"
 
@@ -181,6 +184,31 @@ std::string resolve_model(const std::string& model) {
   bad_input(model, "does not come with this fettle", "builtin:encoder does");
 }
 
+void TextFlags::add_to(CLI::App& verb) {
+  verb.add_option("text", texts, "texts");
+  verb.add_option("--data", data, "data file instead of texts");
+  data_flags.add_to(verb);
+}
+
+void TextFlags::check(const char* verb) const {
+  if (!data.empty() && !texts.empty()) usage_error(verb, "takes texts or --data, not both");
+}
+
+Dataset TextFlags::read(bool labelled) const {
+  if (!data.empty()) return load_dataset(data, labelled ? data_flags.resolve() : data_flags.unlabelled());
+  Dataset read;
+  read.source = texts.empty() ? "standard input" : "texts";
+  for (const std::string& text : texts) read.examples.push_back({text, "", kUnlabelled});
+  if (texts.empty()) {
+    for (std::string line; std::getline(std::cin, line);) read.examples.push_back({line, "", kUnlabelled});
+    // Ctrl-C ends a read that waits; it is not the end of the input.
+    throw_if_cancelled();
+  }
+  if (read.examples.empty()) bad_input(read.source, "holds no text");
+  for (const Example& example : read.examples) require_utf8(example.text, read.source);
+  return read;
+}
+
 void UnlabelledFlags::add_to(CLI::App& verb) {
   verb.add_option("--unlabelled", files, "more texts, which only the teacher labels");
   verb.add_option("--max-unlabelled", max, "at most so many of them (0: all)")
@@ -221,7 +249,7 @@ std::shared_ptr<const Model> load_shared(const std::string& model) {
 
 double weights_mb(const std::string& model) {
   int64_t size_bytes = 0;
-  const TensorStore store = TensorStore::open(resolve_model(model));
+  const TensorStore store = TensorStore::open(encoder_folder(resolve_model(model)));
   for (const std::filesystem::path& file : store.files()) size_bytes += size_on_disk(file);
   return static_cast<double>(size_bytes) / (1024.0 * 1024.0);
 }

@@ -14,6 +14,7 @@ int main(int argc, char** argv) {
   add_profile(program);
   add_eval(program);
   add_predict(program);
+  add_embed(program);
   add_inspect(program);
   add_tokenize(program);
   add_cpu(program);

@@ -156,20 +156,21 @@ class Loader {
 }  // namespace
 
 Model load_model(const std::filesystem::path& folder, const LoadOptions& options) {
-  const HfFolder files = open_hf_folder(folder);
+  const std::filesystem::path encoder = encoder_folder(folder);
+  const HfFolder files = open_hf_folder(encoder);
   Model model;
   model.source = folder;
   std::vector<Int4Scheme> int4_schemes;
   model.config = read_config(files, int4_schemes);
-  const auto store = std::make_shared<const TensorStore>(TensorStore::open(folder));
+  const auto store = std::make_shared<const TensorStore>(TensorStore::open(encoder));
   Loader(model, *store, std::move(int4_schemes), options).load();
   model.mapped_weights = store;
-  const bool has_merges = files.vocab_json && files.merges_txt;
-  if (files.tokenizer_json || files.vocab_txt || has_merges) model.tokenizer = Tokenizer::load(folder);
+  if (Tokenizer::is_in(encoder)) model.tokenizer = Tokenizer::load(encoder);
   if (model.tokenizer != nullptr && model.tokenizer->vocab_size() > model.config.vocab_size) {
     bad_input(folder.string(), fmt::format("the tokenizer has {} pieces, the model's vocabulary only {}",
                                            model.tokenizer->vocab_size(), model.config.vocab_size));
   }
+  if (model.config.labels.empty()) model.sentence = read_sentence_pipeline(folder, model.config.hidden_size);
   read_manifest(folder, model);
   return model;
 }

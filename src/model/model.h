@@ -5,6 +5,7 @@
 #include <limits>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -12,6 +13,7 @@
 #include "format/tensor_store.h"
 #include "graph/graph.h"
 #include "model/config.h"
+#include "model/sentence_pipeline.h"
 #include "tensor/encoding.h"
 #include "text/tokenizer.h"
 
@@ -41,16 +43,18 @@ struct Model {
   Json manifest = Json::object();  // fettle.json: parents by SHA-256, steps, measurements; empty for foreign models
   // Score below which a query counts as out of scope, fitted on validation data; absent (NaN) when never fitted.
   double oos_threshold = std::numeric_limits<double>::quiet_NaN();
-  std::filesystem::path source;  // where it was read from; empty when made here
+  std::optional<SentencePipeline> sentence;  // of a sentence-transformers folder
+  std::filesystem::path source;              // where it was read from; empty when made here
   // What the parameters of a loaded model are views of: drop_pages() gives memory back once they are packed. Null when
   // made here.
   std::shared_ptr<const TensorStore> mapped_weights;
 };
 
-// A Hugging Face folder. Parameters stay mapped from the file until they are packed or changed. Every tensor that the
-// graph needs must be there with the shape that the config says; others are ignored with a log line. Quantized
-// models are those that save_model writes. Also accepts checkpoints without the head ("bert." prefix absent or the
-// classifier missing): then the head is initialized from `seed` when `allow_new_head`, else kBadInput.
+// A Hugging Face folder, or that of a sentence-transformers model. Parameters stay mapped from the file until they are
+// packed or changed. Every tensor that the graph needs must be there with the shape that the config says; others are
+// ignored with a log line. Quantized models are those that save_model writes. Also accepts checkpoints without the head
+// ("bert." prefix absent or the classifier missing): then the head is initialized from `seed` when `allow_new_head`,
+// else kBadInput.
 struct LoadOptions {
   bool allow_new_head = false;
   std::vector<std::string> labels;  // for a new head

@@ -23,6 +23,7 @@ ModelConfig small_config(Architecture architecture, std::vector<std::string> lab
   ModelConfig config = make_encoder_config(2, 64, 120);
   config.architecture = architecture;
   config.n_token_types = architecture == Architecture::kDistilBert ? 0 : 2;
+  if (architecture == Architecture::kAlbert) config.embedding_size = 16;
   config.max_positions = 32;
   config.labels = std::move(labels);
   return config;
@@ -75,8 +76,8 @@ std::string error_of(const std::filesystem::path& folder, const LoadOptions& opt
 
 TEST(ModelIo, WhatIsSavedLoadsAgain) {
   const ScratchFolder scratch;
-  for (const Architecture architecture :
-       {Architecture::kBert, Architecture::kDistilBert, Architecture::kRoberta, Architecture::kXlmRoberta}) {
+  for (const Architecture architecture : {Architecture::kBert, Architecture::kDistilBert, Architecture::kRoberta,
+                                          Architecture::kXlmRoberta, Architecture::kAlbert}) {
     for (const bool has_labels : {true, false}) {
       const auto folder =
           scratch / ("model" + std::to_string(static_cast<int>(architecture)) + (has_labels ? "c" : "m"));
@@ -357,6 +358,31 @@ TEST(ModelIo, RobertaHeads) {
   expect_equal(other.parameters.get("classifier.dense.weight"), first.parameters.get("classifier.dense.weight"),
                "the dense layer stays");
   EXPECT_THAT(error_of(scratch / "m"), HasSubstr("loaded"));
+}
+
+TEST(ModelIo, AlbertKeepsSharedParametersOnce) {
+  const ScratchFolder scratch;
+  ModelConfig config = small_config(Architecture::kAlbert, {"a", "b"});
+  const int64_t n_of_two = make_model(config, nullptr, 5).parameters.parameter_count();
+  config.layers.resize(6, config.layers[0]);
+  const Model model = make_model(config, nullptr, 5);
+  EXPECT_EQ(model.parameters.parameter_count(), n_of_two);
+  EXPECT_EQ(model.parameters.get("albert.embeddings.word_embeddings.weight").shape, (Shape{120, 16}));
+  EXPECT_TRUE(model.parameters.has("albert.encoder.albert_layer_groups.0.albert_layers.0.ffn_output.weight"));
+  save_model(model, scratch / "m", false);
+  // As AlbertModel saves it.
+  change_weights(scratch / "m", [](std::vector<NamedTensor>& tensors) {
+    for (auto& tensor : tensors) {
+      if (tensor.name.starts_with("albert.")) tensor.name = tensor.name.substr(7);
+    }
+  });
+  expect_equal(load_model(scratch / "m"), model);
+
+  ModelConfig grouped = config;
+  grouped.n_layer_groups = 3;
+  grouped.blocks_per_group = 2;
+  EXPECT_TRUE(make_model(grouped, nullptr, 5)
+                  .parameters.has("albert.encoder.albert_layer_groups.2.albert_layers.1.attention.query.weight"));
 }
 
 TEST(ModelIo, ANewHeadIsMadeOnlyWhenAllowed) {

@@ -93,6 +93,9 @@ int64_t save_model(const Model& model, const std::filesystem::path& folder, bool
   write_json(target.path() / "config.json", saved_config(model));
   write_safetensors(target.path() / kWeightsFile, named_tensors(model.parameters), {{"format", "pt"}});
   if (model.tokenizer != nullptr) model.tokenizer->save(target.path());
+  if (model.sentence && model.config.labels.empty()) {
+    write_sentence_pipeline(target.path(), *model.sentence, model.config.hidden_size);
+  }
   write_manifest(target.path(), model);
   for (const auto& [name, text] : more_files) write_file(target.path() / name, text);
   throw_if_cancelled();

@@ -238,7 +238,8 @@ INSTANTIATE_TEST_SUITE_P(
     All, EncoderGraphs,
     testing::Values(Case{Architecture::kBert, Head::kClassifier}, Case{Architecture::kBert, Head::kMaskedLm},
                     Case{Architecture::kBert, Head::kHidden}, Case{Architecture::kDistilBert, Head::kClassifier},
-                    Case{Architecture::kDistilBert, Head::kMaskedLm}, Case{Architecture::kRoberta, Head::kClassifier},
+                    Case{Architecture::kDistilBert, Head::kMaskedLm}, Case{Architecture::kAlbert, Head::kClassifier},
+                    Case{Architecture::kAlbert, Head::kMaskedLm}, Case{Architecture::kRoberta, Head::kClassifier},
                     Case{Architecture::kRoberta, Head::kMaskedLm}));
 
 }  // namespace

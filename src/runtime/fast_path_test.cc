@@ -39,7 +39,8 @@ std::shared_ptr<const Model> random_model(Architecture architecture, const Forma
   Model model = test::random_model(test::small_config(architecture, 5), 1);
   for (const std::string& name : model.parameters.names()) {
     const EncodedTensor& value = model.parameters.get(name);
-    const bool is_layer = name.find("layer.") != std::string::npos;
+    // "layer.0." or, of ALBERT, "albert_layers.0."
+    const bool is_layer = name.find("layer.") != std::string::npos || name.find("layers.") != std::string::npos;
     if (value.shape.size() == 2 && is_layer) model.parameters.set(name, encode(value.decode(), format.encoding));
   }
   return std::make_shared<const Model>(std::move(model));

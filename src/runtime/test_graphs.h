@@ -23,26 +23,29 @@
 
 namespace fettle::test {
 
-inline constexpr Architecture kArchitectures[] = {Architecture::kBert, Architecture::kDistilBert,
+inline constexpr Architecture kArchitectures[] = {Architecture::kBert, Architecture::kDistilBert, Architecture::kAlbert,
                                                   Architecture::kRoberta, Architecture::kXlmRoberta};
 
-// With the number of token types and the padding that models of it have.
+// With the token types, padding and shared layers that models of it have.
 inline void set_architecture(ModelConfig& config, Architecture architecture) {
   config.architecture = architecture;
   const bool is_roberta = architecture == Architecture::kRoberta || architecture == Architecture::kXlmRoberta;
   config.n_token_types = architecture == Architecture::kDistilBert ? 0 : is_roberta ? 1 : 2;
   config.pad_token_id = is_roberta ? 1 : 0;
+  if (architecture != Architecture::kAlbert) return;
+  config.embedding_size = 24;
+  for (LayerConfig& layer : config.layers) layer = config.layers.front();
 }
 
 inline ModelConfig small_config(Architecture architecture, int64_t n_labels) {
   ModelConfig config;
-  set_architecture(config, architecture);
-  config.n_token_types = std::min<int64_t>(2, 2 * config.n_token_types);
   config.vocab_size = 97;
   config.hidden_size = 48;
   config.max_positions = 40;
   config.layers = {{.n_heads = 3, .head_dim = 16, .intermediate_size = 80},
                    {.n_heads = 2, .head_dim = 16, .intermediate_size = 52}};  // as if pruned
+  set_architecture(config, architecture);
+  config.n_token_types = std::min<int64_t>(2, 2 * config.n_token_types);
   for (int64_t i = 0; i < n_labels; ++i) config.labels.push_back("label " + std::to_string(i));
   return config;
 }
