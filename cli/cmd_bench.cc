@@ -85,6 +85,9 @@ Json pair_json(const std::vector<BenchmarkResult>& results, size_t a, size_t b, 
   Json json = to_json(compare_predictions(results[a].predictions.labels, results[b].predictions.labels, truth));
   json["a"] = results[a].name;
   json["b"] = results[b].name;
+  const LogitCosine cosine = compare_logits(results[a].predictions, results[b].predictions);
+  json["logit_cosine"] = cosine.all;
+  json["logit_cosine_worst"] = cosine.worst;
   json["latency_ratio"] = results[a].latency.p50_ms / results[b].latency.p50_ms;
   return json;
 }
@@ -105,6 +108,15 @@ void print_limits(const std::vector<BenchmarkResult>& results) {
     if (result.roofline_ratio < 0) continue;
     print(fmt::format("{}: the median is {:.2f} times the machine's limit for this query ({:.3f} ms)\n", result.name,
                       result.roofline_ratio, result.latency.p50_ms / result.roofline_ratio));
+  }
+}
+
+// How far each model's logits are from the first one's.
+void print_cosines(const std::vector<BenchmarkResult>& results) {
+  for (size_t i = 1; i < results.size(); ++i) {
+    const LogitCosine cosine = compare_logits(results[0].predictions, results[i].predictions);
+    print(fmt::format("{}: logits have cosine {:.5f} with those of {} ({:.5f} for the query that differs most)\n",
+                      results[i].name, cosine.all, results[0].name, cosine.worst));
   }
 }
 
@@ -147,6 +159,7 @@ int run_bench(const BenchCommand& command, const Globals& globals, bool single) 
   } else {
     print_table(rows);
     print_limits(results);
+    if (evaluation != nullptr) print_cosines(results);
   }
   return 0;
 }

@@ -60,6 +60,13 @@ struct PairedTest {
 };
 PairedTest compare_predictions(std::span<const int32_t> a, std::span<const int32_t> b, std::span<const int32_t> truth,
                                uint64_t seed = 0);
+// How far logits keep their direction: Σ a b / √(Σ a² · Σ b²). 1 where all are equal.
+struct LogitCosine {
+  double all = 1;    // of all logits of all examples as one vector
+  double worst = 1;  // of the example where it is least
+};
+// kFailed when there are not as many logits in both; zeros against zeros count as equal.
+LogitCosine compare_logits(const Predictions& a, const Predictions& b);
 // Exact two-sided McNemar test: binomial(n = b + c, 1/2), p = min(1, 2 · P(X <= min(b, c))).
 double mcnemar_exact(int64_t b, int64_t c);
 

@@ -70,6 +70,30 @@ TEST(PairedTest, EqualPredictionsDifferInNothing) {
   EXPECT_THROW(compare_predictions(same, same, std::vector<int32_t>{0}), Error);
 }
 
+Predictions with_logits(std::vector<float> logits, int64_t n_labels) {
+  Predictions predictions;
+  predictions.logits = std::move(logits);
+  predictions.n_labels = n_labels;
+  return predictions;
+}
+
+TEST(LogitCosine, ByHand) {
+  // Examples (3, 4) against (4, 3), which have cosine 24/25, and (0, 10) against itself.
+  const LogitCosine cosine = compare_logits(with_logits({3, 4, 0, 10}, 2), with_logits({4, 3, 0, 10}, 2));
+  EXPECT_NEAR(cosine.worst, 24.0 / 25, 1e-12);
+  EXPECT_NEAR(cosine.all, 124.0 / 125, 1e-12);
+  const LogitCosine opposite = compare_logits(with_logits({1, -2}, 2), with_logits({-1, 2}, 2));
+  EXPECT_EQ(opposite.all, -1);
+  EXPECT_EQ(opposite.worst, -1);
+}
+
+TEST(LogitCosine, OfZerosAndNothing) {
+  EXPECT_EQ(compare_logits(with_logits({0, 0}, 2), with_logits({0, 0}, 2)).worst, 1);
+  EXPECT_EQ(compare_logits(with_logits({0, 0}, 2), with_logits({1, 0}, 2)).worst, 0);
+  EXPECT_EQ(compare_logits(with_logits({}, 2), with_logits({}, 2)).all, 1);
+  EXPECT_THROW(compare_logits(with_logits({1, 2}, 2), with_logits({1, 2, 3}, 3)), Error);
+}
+
 TEST(Quality, ByHand) {
   //                                truth:  a  a  b  b  oos oos
   const Predictions predictions = predicted({0, 1, 1, 1, 2, 0}, {.95f, .55f, .95f, .95f, .95f, .55f}, 3);

@@ -19,7 +19,43 @@ double log_choose(int64_t n, int64_t k) {
          std::lgamma(static_cast<double>(n - k) + 1);
 }
 
+// Products of two vectors, summed up.
+struct Products {
+  double aa = 0;
+  double ab = 0;
+  double bb = 0;
+
+  void add(const Products& other) {
+    aa += other.aa;
+    ab += other.ab;
+    bb += other.bb;
+  }
+  double cosine() const {
+    if (aa == 0 && bb == 0) return 1;
+    return aa == 0 || bb == 0 ? 0 : ab / std::sqrt(aa * bb);
+  }
+};
+
 }  // namespace
+
+LogitCosine compare_logits(const Predictions& a, const Predictions& b) {
+  if (a.n_labels != b.n_labels || a.logits.size() != b.logits.size()) failed("compare", "logits of different shapes");
+  LogitCosine cosine;
+  Products all;
+  const auto n_labels = static_cast<size_t>(a.n_labels);
+  for (size_t first = 0; first < a.logits.size(); first += n_labels) {
+    Products example;
+    for (size_t i = first; i < first + n_labels; ++i) {
+      const double x = a.logits[i];
+      const double y = b.logits[i];
+      example.add({x * x, x * y, y * y});
+    }
+    cosine.worst = std::min(cosine.worst, example.cosine());
+    all.add(example);
+  }
+  cosine.all = all.cosine();
+  return cosine;
+}
 
 double mcnemar_exact(int64_t b, int64_t c) {
   const int64_t n = b + c;

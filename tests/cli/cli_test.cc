@@ -90,6 +90,8 @@ TEST_F(CliTest, CompareWritesTableAndReport) {
   EXPECT_EQ(json["models"].size(), 2u);
   EXPECT_GE(json["models"][0]["accuracy"], 0.0);
   EXPECT_GT(json["pairs"][0]["mcnemar_p"], 0.0);
+  EXPECT_GT(json["pairs"][0]["logit_cosine"], 0.9);
+  EXPECT_LE(json["pairs"][0]["logit_cosine_worst"], json["pairs"][0]["logit_cosine"]);
   EXPECT_NE(read_file(folder_ / "report.html").find("<svg"), std::string::npos);
 }
 
