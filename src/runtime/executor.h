@@ -18,7 +18,7 @@ namespace fettle {
 
 class PackedStore;
 
-// How products of f32 matrices are computed.
+// How products of f32 matrices are computed. Packed weights that are stored as bf16 are multiplied as bf16 in any case.
 enum class Precision : uint8_t { kF32, kBF16 };
 
 struct ExecutorOptions {

@@ -74,7 +74,7 @@ void report_integers(const NodeBinding& binding, const WeightEncoding& weights, 
 void report_dense(const NodeBinding& binding, const WeightEncoding& weights, KernelReport& report) {
   const KernelTable& table = *binding.options.table;
   const std::string stored = encoding_name(weights.encoding);
-  const bool as_bf16 = binding.options.precision == Precision::kBF16;
+  const bool as_bf16 = multiplies_in_bf16(binding.parameters.stored(binding.node.inputs[1]), binding.options);
   const std::string_view origin =
       as_bf16 ? origin_of(table, &KernelTable::pack_bf16) : origin_of(table, &KernelTable::pack_f32);
   report.arithmetic = as_bf16 ? Arithmetic::kBF16 : Arithmetic::kF32;
@@ -145,7 +145,7 @@ double stored_bytes(const NodeBinding& binding, size_t input) {
   const EncodedTensor& stored = binding.parameters.stored(binding.node.inputs[input]);
   if (stored.encoding.kind != EncodingKind::kDense) return static_cast<double>(stored.size_bytes());
   const bool is_product = is_linear(binding.node) && stored.shape.size() == 2;
-  const bool as_bf16 = is_product && binding.options.precision == Precision::kBF16;
+  const bool as_bf16 = is_product && multiplies_in_bf16(stored, binding.options);
   return static_cast<double>(element_count(stored.shape)) * (as_bf16 ? 2 : 4);
 }
 

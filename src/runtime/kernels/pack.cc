@@ -22,6 +22,11 @@ std::unique_ptr<PackedLinear> pack_int4(const EncodedTensor& weight, const float
 
 }  // namespace
 
+bool multiplies_in_bf16(const EncodedTensor& weight, const ExecutorOptions& options) {
+  if (weight.encoding.kind != EncodingKind::kDense) return false;
+  return options.precision == Precision::kBF16 || weight.data.dtype() == DType::kBF16;
+}
+
 std::unique_ptr<PackedLinear> pack_weights(const EncodedTensor& weight, const Tensor& bias,
                                            const ExecutorOptions& options) {
   LinearWeights weights;
@@ -34,7 +39,7 @@ std::unique_ptr<PackedLinear> pack_weights(const EncodedTensor& weight, const Te
     weights.scales = weight.scales.data<float>();
     return options.table->pack_int8(weights);
   }
-  const bool as_bf16 = options.precision == Precision::kBF16;
+  const bool as_bf16 = multiplies_in_bf16(weight, options);
   const Tensor values = weight.data.to(as_bf16 ? DType::kBF16 : DType::kF32);
   weights.weight = values.raw();
   return as_bf16 ? options.table->pack_bf16(weights) : options.table->pack_f32(weights);
@@ -59,8 +64,8 @@ bool has_coarse_weights(const NodeBinding& binding, ValueId value) {
   if (producer < 0) return false;
   const Node& linear = binding.graph.nodes()[static_cast<size_t>(producer)];
   if (!linear.op->name().starts_with("linear") || !binding.parameters.is_constant(linear.inputs[1])) return false;
-  const Encoding& encoding = binding.parameters.stored(linear.inputs[1]).encoding;
-  return encoding.kind != EncodingKind::kDense || binding.options.precision == Precision::kBF16;
+  const EncodedTensor& weight = binding.parameters.stored(linear.inputs[1]);
+  return weight.encoding.kind != EncodingKind::kDense || multiplies_in_bf16(weight, binding.options);
 }
 
 }  // namespace fettle
