@@ -24,6 +24,20 @@ void require_replaceable(const std::filesystem::path& path) {
   if (!S_ISREG(status.st_mode)) io_error(path.string(), "is not a regular file");
 }
 
+// Keeps an open file claimed (base/temporary.h) after its descriptor is closed.
+class Claim {
+ public:
+  explicit Claim(int fd) : fd_(::fcntl(fd, F_DUPFD_CLOEXEC, 0)) {}
+  ~Claim() {
+    if (fd_ >= 0) ::close(fd_);
+  }
+  Claim(const Claim&) = delete;
+  Claim& operator=(const Claim&) = delete;
+
+ private:
+  int fd_;
+};
+
 }  // namespace
 
 AtomicFile::AtomicFile(std::filesystem::path path) : path_(std::move(path)) {
@@ -89,6 +103,8 @@ void AtomicFile::commit() {
   if (fd_ < 0) failed(path_.string(), "committed after it was committed or had failed");
   flush();
   if (sync_descriptor(fd_) != 0) give_up("cannot write to disk", errno);
+  // Until the file has its name, another process that writes there must not take it for abandoned.
+  const Claim claim(fd_);
   // Linux has closed the descriptor even when close() fails, so it is never closed twice.
   if (os().close(std::exchange(fd_, -1)) != 0 && errno != EINTR) give_up("cannot write to disk", errno);
   if (os().rename(temporary_.c_str(), path_.c_str()) != 0) give_up("cannot rename the finished file", errno);

@@ -235,5 +235,25 @@ TEST(AtomicFile, SurvivesKillAtRandomPoints) {
   EXPECT_EQ(n_entries(folder.path()), 1);
 }
 
+// Each takes the others' temporaries for what they are until they have their final name.
+TEST(AtomicFile, WritersAtOnceAllSucceed) {
+  const ScratchFolder folder;
+  std::vector<pid_t> children;
+  for (int i = 0; i < 4; ++i) {
+    children.push_back(::fork());
+    if (children.back() != 0) continue;
+    UnsyncedOs unsynced;
+    bool ok = true;
+    for (int n = 0; n < 1000; ++n) ok = ok && write_error(folder / "a", std::string(100, 'x')).empty();
+    ::_exit(ok ? 0 : 1);
+  }
+  for (const pid_t child : children) {
+    int status = 0;
+    ::waitpid(child, &status, 0);
+    EXPECT_EQ(status, 0);
+  }
+  EXPECT_EQ(n_entries(folder.path()), 1);
+}
+
 }  // namespace
 }  // namespace fettle
