@@ -6,8 +6,10 @@
 // need no alignment.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <string_view>
 #include <vector>
 
@@ -58,7 +60,14 @@ struct PreparedRows {
   void reserve(int64_t n_bytes, int64_t n_rows);
 };
 
-// Weights of y = activation(x · Wᵀ + bias), packed for one instruction set. Immutable; owns its memory.
+// What PackedLinear::image() gave, kept somewhere: the packing function that made it takes it back.
+struct PackedImage {
+  std::span<const std::byte> bytes;   // beginning at a multiple of 64
+  std::shared_ptr<const void> owner;  // keeps them
+};
+
+// Weights of y = activation(x · Wᵀ + bias), packed for one instruction set. Immutable; owns its memory or keeps the
+// owner of its image.
 class PackedLinear {
  public:
   virtual ~PackedLinear() = default;
@@ -80,25 +89,29 @@ class PackedLinear {
   virtual int64_t size_bytes() const = 0;
   // The weights that thread `part` of n_parts begins a product with, so that it can fetch them before.
   virtual FetchAhead first_weights(int /*part*/, int /*n_parts*/) const { return {}; }
+  // All that it consists of. Its layout is that of the table and version that made it (kernels/packing.h).
+  virtual std::span<const std::byte> image() const = 0;
 };
 
 // Plain weights as they are stored; bias may be null. Pointers need to live only during packing.
 struct LinearWeights {
   int64_t out_features = 0;
   int64_t in_features = 0;
-  const void* weight = nullptr;   // [out_features, in_features], element type by the packing function
-  const float* scales = nullptr;  // [out_features], integer weights only
-  const float* bias = nullptr;    // [out_features]
+  const void* weight = nullptr;        // [out_features, in_features], element type by the packing function
+  const float* scales = nullptr;       // [out_features], integer weights only
+  const float* bias = nullptr;         // [out_features]
+  const PackedImage* image = nullptr;  // instead of all these: kBadInput when it is not of weights of this size
 };
 
 // Weights of four bits: value = scale of its group · q, q in [-8, 7]. Pointers need to live only during packing.
 struct Int4Weights {
   int64_t out_features = 0;
   int64_t in_features = 0;
-  int64_t group_size = 32;          // inputs that share a scale; a positive multiple of 8
-  const uint8_t* values = nullptr;  // [out_features, ceil(in_features / 2)], two's complement, the lower half first
-  const float* scales = nullptr;    // [out_features, ceil(in_features / group_size)], not negative
-  const float* bias = nullptr;      // [out_features], may be null
+  int64_t group_size = 32;             // inputs that share a scale; a positive multiple of 8
+  const uint8_t* values = nullptr;     // [out_features, ceil(in_features / 2)], two's complement, the lower half first
+  const float* scales = nullptr;       // [out_features, ceil(in_features / group_size)], not negative
+  const float* bias = nullptr;         // [out_features], may be null
+  const PackedImage* image = nullptr;  // as in LinearWeights
 };
 
 // Self-attention within each sequence of a ragged batch: out = dropout(softmax(scale · q kᵀ)) v, head by head.

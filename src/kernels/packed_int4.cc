@@ -40,6 +40,7 @@ void check_int4_weights(const Int4Weights& w) {
   if (w.group_size <= 0 || w.group_size % kGroupMultiple != 0) {
     bad_input("linear", fmt::format("groups of {} weights", w.group_size), "use a multiple of 8");
   }
+  if (w.image != nullptr) return;
   if ((w.values == nullptr || w.scales == nullptr) && n > 0) bad_input("linear", "4-bit weights without data");
 }
 
@@ -64,6 +65,9 @@ Int4Codes int4_codes(const Int4Weights& w) {
 
 std::unique_ptr<PackedLinear> unpack_as_int8(const Int4Weights& w, PackFunction pack_int8) {
   check_int4_weights(w);
+  if (w.image != nullptr) {
+    return pack_int8({.out_features = w.out_features, .in_features = w.in_features, .image = w.image});
+  }
   const Int4Codes codes = int4_codes(w);
   const std::vector<int8_t> values = unpack<int8_t>(w, [&](int64_t row, int64_t group, int value) {
     return int4_as_int8(value, codes.multiples[static_cast<size_t>(row * codes.n_groups + group)]);
@@ -77,6 +81,9 @@ std::unique_ptr<PackedLinear> unpack_as_int8(const Int4Weights& w, PackFunction 
 
 std::unique_ptr<PackedLinear> unpack_as_bf16(const Int4Weights& w, PackFunction pack_bf16) {
   check_int4_weights(w);
+  if (w.image != nullptr) {
+    return pack_bf16({.out_features = w.out_features, .in_features = w.in_features, .image = w.image});
+  }
   const int64_t n_groups = (w.in_features + w.group_size - 1) / w.group_size;
   const std::vector<uint16_t> values = unpack<uint16_t>(w, [&](int64_t row, int64_t group, int value) {
     return to_bf16(static_cast<float>(value) * w.scales[row * n_groups + group]);

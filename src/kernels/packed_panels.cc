@@ -14,6 +14,7 @@
 #include "base/function_ref.h"
 #include "base/memory.h"
 #include "kernels/int4_panels.h"
+#include "kernels/packed_block.h"
 #include "kernels/packed_int4.h"
 
 namespace fettle {
@@ -71,81 +72,83 @@ class GroupStretches {
   std::atomic<int64_t> next_[kMaxStretches];
 };
 
-// Lays panels out as packed_panels.h tells.
-template <typename Element>
-void fill_panel(const LinearWeights& from, int64_t first_column, int64_t k_group, std::byte* panel) {
-  const auto* weight = static_cast<const Element*>(from.weight);
-  auto* to = reinterpret_cast<Element*>(panel);
-  const int64_t n_columns = std::min(kPanelWidth, from.out_features - first_column);
-  for (int64_t c = 0; c < n_columns; ++c) {
-    const Element* row = weight + (first_column + c) * from.in_features;
-    for (int64_t k = 0; k < from.in_features; ++k) {
-      to[(k / k_group * kPanelWidth + c) * k_group + k % k_group] = row[k];
+// Lays a panel out as packed_panels.h tells; kStep bytes are the k_group weights that lie together. Sixteen steps of
+// every column at once: as much as a line of a row holds, and of the panel what stays in the first-level cache.
+template <size_t kStep>
+void fill_panel(const LinearWeights& from, int64_t first_column, int64_t weight_bytes, std::byte* panel) {
+  constexpr size_t kSteps = 16;
+  const size_t row_bytes = static_cast<size_t>(from.in_features * weight_bytes);
+  const std::byte* const rows =
+      static_cast<const std::byte*>(from.weight) + first_column * from.in_features * weight_bytes;
+  const auto n_columns = static_cast<size_t>(std::min(kPanelWidth, from.out_features - first_column));
+  const size_t n_steps = row_bytes / kStep;
+  for (size_t begin = 0; begin < n_steps; begin += kSteps) {
+    const size_t end = std::min(n_steps, begin + kSteps);
+    for (size_t c = 0; c < n_columns; ++c) {
+      const std::byte* const row = rows + c * row_bytes;
+      for (size_t s = begin; s < end; ++s) {
+        std::memcpy(panel + (s * kPanelWidth + c) * kStep, row + s * kStep, kStep);
+      }
     }
+  }
+  const size_t done = n_steps * kStep;
+  for (size_t c = 0; done < row_bytes && c < n_columns; ++c) {
+    std::memcpy(panel + (n_steps * kPanelWidth + c) * kStep, rows + c * row_bytes + done, row_bytes - done);
   }
 }
 
-// 128 · Σ of the columns' weights as 8-bit numbers.
-std::vector<int32_t> int4_offsets(const Int4Weights& w, const Int4Codes& codes, int64_t n_padded) {
-  std::vector<int32_t> offsets(static_cast<size_t>(n_padded), 0);
-  for (int64_t row = 0; row < w.out_features; ++row) {
-    int32_t sum = 0;
-    for (int64_t k = 0; k < w.in_features; ++k) {
-      const int64_t group = row * codes.n_groups + k / w.group_size;
-      sum += int4_as_int8(int4_value(w, row, k), codes.multiples[static_cast<size_t>(group)]);
-    }
-    offsets[static_cast<size_t>(row)] = 128 * sum;
+// 128 · Σ of a column's weights as 8-bit numbers.
+int32_t int4_offset(const Int4Weights& w, const Int4Codes& codes, int64_t row) {
+  int32_t sum = 0;
+  for (int64_t k = 0; k < w.in_features; ++k) {
+    const int64_t group = row * codes.n_groups + k / w.group_size;
+    sum += int4_as_int8(int4_value(w, row, k), codes.multiples[static_cast<size_t>(group)]);
   }
-  return offsets;
+  return 128 * sum;
+}
+int32_t int8_offset(const LinearWeights& w, int64_t row) {
+  const int8_t* weight = static_cast<const int8_t*>(w.weight) + row * w.in_features;
+  int32_t sum = 0;
+  for (int64_t k = 0; k < w.in_features; ++k) sum += weight[k];
+  return 128 * sum;
 }
 
-std::vector<float> padded(const float* values, int64_t n, int64_t n_padded) {
-  std::vector<float> result(static_cast<size_t>(n_padded), 0.0f);
-  if (values != nullptr) std::copy_n(values, n, result.begin());
-  return result;
+int64_t padded_depth(int64_t in_features, const PanelKernel& kernel) {
+  return round_up(std::max<int64_t>(in_features, 1), kernel.k_multiple);
 }
 
+struct PanelSizes {
+  int64_t out_features = 0;
+  int64_t in_features = 0;
+  int64_t panel_bytes = 0;
+  bool has_scales = false;  // and offsets
+};
+
+// Its block has the panels, then bias, scales and offsets of all their columns.
 class PanelLinear : public PackedLinear {
  public:
-  PanelLinear(const LinearWeights& from, const PanelKernel& kernel, void (*install)(KernelTable&)) : kernel_(kernel) {
+  // With an image, there is nothing to fill.
+  PanelLinear(const PanelSizes& sizes, const PanelKernel& kernel, void (*install)(KernelTable&),
+              const PackedImage* image)
+      : kernel_(kernel), w_(weights_of(sizes, kernel)), block_(block_bytes(w_, sizes.has_scales), image) {
     install(table_);
-    set_sizes(from.out_features, from.in_features);
-    w_.panel_bytes = checked_mul(w_.k_padded, kPanelWidth * kernel.weight_bytes, "linear");
-    allocate(from.bias);
-    fill(from);
+    w_.data = block_.data();
+    w_.bias = reinterpret_cast<const float*>(block_.data() + panels_bytes());
+    if (!sizes.has_scales) return;
+    w_.scales = w_.bias + n_columns();
+    w_.offsets = reinterpret_cast<const int32_t*>(w_.scales + n_columns());
   }
 
-  // Weights of 4 bits; Form is that of int4_panels.h.
-  template <typename Form, typename Fill>
-  PanelLinear(Form, const Int4Weights& from, const PanelKernel& kernel, void (*install)(KernelTable&), Fill fill)
-      : kernel_(kernel) {
-    install(table_);
-    set_sizes(from.out_features, from.in_features);
-    checked_mul(w_.k_padded, kPanelWidth, "linear");
-    w_.panel_bytes = Form::panel_bytes(w_.k_padded / Form::kTileInputs);
-    allocate(from.bias);
-    std::memset(data_.get(), 0, static_cast<size_t>(data_size_));
-    for (int64_t p = 0; p < w_.n_panels; ++p) fill(p * kPanelWidth, panel(p));
+  // fill(first column, panel) writes a panel, whose memory is zero before.
+  template <typename Fill>
+  void fill(const float* bias, Fill fill) {
+    for (int64_t p = 0; p < w_.n_panels; ++p) fill(p * kPanelWidth, own(w_.panel(p / kGroupPanels, p % kGroupPanels)));
+    if (bias != nullptr) std::copy_n(bias, w_.out_features, own(w_.bias));
   }
-
-  void add_scales(const Int4Weights& from, const Int4Codes& codes) {
-    scales_ = padded(codes.scales.data(), from.out_features, w_.n_panels * kPanelWidth);
-    offsets_ = int4_offsets(from, codes, w_.n_panels * kPanelWidth);
-    w_.scales = scales_.data();
-    w_.offsets = offsets_.data();
-  }
-
-  void add_scales(const LinearWeights& from) {
-    scales_ = padded(from.scales, from.out_features, w_.n_panels * kPanelWidth);
-    offsets_.assign(scales_.size(), 0);
-    const auto* weight = static_cast<const int8_t*>(from.weight);
-    for (int64_t o = 0; o < from.out_features; ++o) {
-      int32_t sum = 0;
-      for (int64_t i = 0; i < from.in_features; ++i) sum += weight[o * from.in_features + i];
-      offsets_[static_cast<size_t>(o)] = 128 * sum;
-    }
-    w_.scales = scales_.data();
-    w_.offsets = offsets_.data();
+  template <typename Offset>
+  void fill_scales(const float* scales, Offset offset) {
+    std::copy_n(scales, w_.out_features, own(w_.scales));
+    for (int64_t o = 0; o < w_.out_features; ++o) own(w_.offsets)[o] = offset(o);
   }
 
   void run(const float* x, int64_t ldx, int64_t rows, float* y, int64_t ldy, Activation activation,
@@ -190,42 +193,30 @@ class PanelLinear : public PackedLinear {
     return ahead;
   }
 
-  int64_t size_bytes() const override {
-    return data_size_ + static_cast<int64_t>((bias_.size() + scales_.size() + offsets_.size()) * sizeof(float));
-  }
+  int64_t size_bytes() const override { return std::ssize(block_.bytes()); }
+  std::span<const std::byte> image() const override { return block_.bytes(); }
 
  private:
-  void set_sizes(int64_t out_features, int64_t in_features) {
-    w_.out_features = out_features;
-    w_.in_features = in_features;
-    w_.k_padded = round_up(std::max<int64_t>(in_features, 1), kernel_.k_multiple);
-    w_.n_panels = (out_features + kPanelWidth - 1) / kPanelWidth;
-    w_.n_groups = (w_.n_panels + kGroupPanels - 1) / kGroupPanels;
+  static PanelWeights weights_of(const PanelSizes& sizes, const PanelKernel& kernel) {
+    PanelWeights w{.out_features = sizes.out_features,
+                   .in_features = sizes.in_features,
+                   .k_padded = padded_depth(sizes.in_features, kernel),
+                   .n_panels = (sizes.out_features + kPanelWidth - 1) / kPanelWidth,
+                   .panel_bytes = sizes.panel_bytes};
+    w.n_groups = (w.n_panels + kGroupPanels - 1) / kGroupPanels;
+    return w;
   }
-
-  void allocate(const float* bias) {
-    data_size_ = checked_mul(w_.panel_bytes, w_.n_panels, "linear");
-    data_ = aligned_bytes(data_size_);
-    bias_ = padded(bias, w_.out_features, w_.n_panels * kPanelWidth);
-    w_.data = data_.get();
-    w_.bias = bias_.data();
+  static int64_t block_bytes(const PanelWeights& w, bool has_scales) {
+    constexpr int64_t kColumnBytes = kPanelWidth * static_cast<int64_t>(sizeof(float));
+    return checked_mul(checked_add(w.panel_bytes, kColumnBytes * (has_scales ? 3 : 1), "linear"), w.n_panels, "linear");
   }
+  int64_t panels_bytes() const { return w_.panel_bytes * w_.n_panels; }
+  int64_t n_columns() const { return w_.n_panels * kPanelWidth; }
 
-  std::byte* panel(int64_t p) { return data_.get() + (w_.panel(p / kGroupPanels, p % kGroupPanels) - w_.data); }
-
-  void fill(const LinearWeights& from) {
-    for (int64_t p = 0; p < w_.n_panels; ++p) {
-      switch (kernel_.weight_bytes) {
-        case 1:
-          fill_panel<uint8_t>(from, p * kPanelWidth, kernel_.k_group, panel(p));
-          break;
-        case 2:
-          fill_panel<uint16_t>(from, p * kPanelWidth, kernel_.k_group, panel(p));
-          break;
-        default:
-          fill_panel<uint32_t>(from, p * kPanelWidth, kernel_.k_group, panel(p));
-      }
-    }
+  // Where it is to be written to.
+  template <typename T>
+  T* own(const T* place) {
+    return reinterpret_cast<T*>(block_.own() + (reinterpret_cast<const std::byte*>(place) - block_.data()));
   }
 
   int64_t row_bytes() const { return w_.k_padded * kernel_.input_bytes; }
@@ -309,12 +300,36 @@ class PanelLinear : public PackedLinear {
   PanelKernel kernel_;
   KernelTable table_;
   PanelWeights w_;
-  std::shared_ptr<std::byte> data_;
-  int64_t data_size_ = 0;
-  std::vector<float> bias_;
-  std::vector<float> scales_;
-  std::vector<int32_t> offsets_;
+  PackedBlock block_;
 };
+
+std::unique_ptr<PanelLinear> pack_plain(const LinearWeights& weights, const PanelKernel& kernel,
+                                        void (*install)(KernelTable&), bool has_scales) {
+  const PanelSizes sizes{.out_features = weights.out_features,
+                         .in_features = weights.in_features,
+                         .panel_bytes = checked_mul(padded_depth(weights.in_features, kernel),
+                                                    kPanelWidth * kernel.weight_bytes, "linear"),
+                         .has_scales = has_scales};
+  auto linear = std::make_unique<PanelLinear>(sizes, kernel, install, weights.image);
+  if (weights.image != nullptr) return linear;
+  linear->fill(weights.bias, [&](int64_t column, std::byte* panel) {
+    const bool in_pairs = kernel.k_group * kernel.weight_bytes == 2;
+    const auto fill = in_pairs ? fill_panel<2> : fill_panel<4>;
+    fill(weights, column, kernel.weight_bytes, panel);
+  });
+  return linear;
+}
+
+// Form is that of int4_panels.h.
+template <typename Form>
+PanelSizes int4_sizes(const Int4Weights& weights, const PanelKernel& kernel, bool has_scales) {
+  const int64_t k_padded = padded_depth(weights.in_features, kernel);
+  checked_mul(k_padded, kPanelWidth, "linear");
+  return {.out_features = weights.out_features,
+          .in_features = weights.in_features,
+          .panel_bytes = Form::panel_bytes(k_padded / Form::kTileInputs),
+          .has_scales = has_scales};
+}
 
 }  // namespace
 
@@ -364,7 +379,7 @@ void finish_block(const PanelJob& job, float* block, int64_t row, int64_t rows, 
 void check_linear_weights(const LinearWeights& weights) {
   const int64_t n = checked_mul(weights.out_features, weights.in_features, "linear");
   checked_mul(n, 2 * static_cast<int64_t>(sizeof(float)), "linear");
-  if (weights.weight == nullptr && n > 0) bad_input("linear", "weights without data");
+  if (weights.image == nullptr && weights.weight == nullptr && n > 0) bad_input("linear", "weights without data");
 }
 
 void check_int8_features(int64_t in_features) {
@@ -377,38 +392,47 @@ void check_int8_features(int64_t in_features) {
 void check_int8_weights(const LinearWeights& weights) {
   check_linear_weights(weights);
   check_int8_features(weights.in_features);
-  if (weights.scales == nullptr && weights.out_features > 0) bad_input("linear", "int8 weights without scales");
+  if (weights.image == nullptr && weights.scales == nullptr && weights.out_features > 0) {
+    bad_input("linear", "int8 weights without scales");
+  }
 }
 
 std::unique_ptr<PackedLinear> pack_panels(const LinearWeights& weights, const PanelKernel& kernel,
                                           void (*install)(KernelTable&)) {
   check_linear_weights(weights);
-  return std::make_unique<PanelLinear>(weights, kernel, install);
+  return pack_plain(weights, kernel, install, false);
+}
+
+std::unique_ptr<PackedLinear> pack_int8_panels(const LinearWeights& weights, const PanelKernel& kernel,
+                                               void (*install)(KernelTable&)) {
+  check_int8_weights(weights);
+  auto linear = pack_plain(weights, kernel, install, true);
+  if (weights.image == nullptr) {
+    linear->fill_scales(weights.scales, [&](int64_t o) { return int8_offset(weights, o); });
+  }
+  return linear;
 }
 
 std::unique_ptr<PackedLinear> pack_int4_panels(const Int4Weights& weights, const PanelKernel& kernel,
                                                void (*install)(KernelTable&)) {
   check_int4_weights(weights);
   check_int8_features(weights.in_features);
+  auto linear =
+      std::make_unique<PanelLinear>(int4_sizes<Int4AsInt8>(weights, kernel, true), kernel, install, weights.image);
+  if (weights.image != nullptr) return linear;
   const Int4Codes codes = int4_codes(weights);
-  const auto fill = [&](int64_t column, std::byte* panel) { fill_int4_panel(weights, codes, column, panel); };
-  auto linear = std::make_unique<PanelLinear>(Int4AsInt8{}, weights, kernel, install, fill);
-  linear->add_scales(weights, codes);
+  linear->fill(weights.bias, [&](int64_t column, std::byte* panel) { fill_int4_panel(weights, codes, column, panel); });
+  linear->fill_scales(codes.scales.data(), [&](int64_t o) { return int4_offset(weights, codes, o); });
   return linear;
 }
 
 std::unique_ptr<PackedLinear> pack_int4_bf16_panels(const Int4Weights& weights, const PanelKernel& kernel,
                                                     void (*install)(KernelTable&)) {
   check_int4_weights(weights);
-  const auto fill = [&](int64_t column, std::byte* panel) { fill_int4_bf16_panel(weights, column, panel); };
-  return std::make_unique<PanelLinear>(Int4AsBf16{}, weights, kernel, install, fill);
-}
-
-std::unique_ptr<PackedLinear> pack_int8_panels(const LinearWeights& weights, const PanelKernel& kernel,
-                                               void (*install)(KernelTable&)) {
-  check_int8_weights(weights);
-  auto linear = std::make_unique<PanelLinear>(weights, kernel, install);
-  linear->add_scales(weights);
+  auto linear =
+      std::make_unique<PanelLinear>(int4_sizes<Int4AsBf16>(weights, kernel, false), kernel, install, weights.image);
+  if (weights.image != nullptr) return linear;
+  linear->fill(weights.bias, [&](int64_t column, std::byte* panel) { fill_int4_bf16_panel(weights, column, panel); });
   return linear;
 }
 

@@ -109,6 +109,7 @@ class CountingLinear : public PackedLinear {
  public:
   void run(const float*, int64_t, int64_t, float*, int64_t, Activation, const float*, ThreadPool&) const override {}
   int64_t size_bytes() const override { return 1; }
+  std::span<const std::byte> image() const override { return {}; }
 };
 
 TEST(PackedStore, PacksOnceForEachKey) {

@@ -20,12 +20,13 @@ class PlainBf16 : public PackedLinear {
       for (int64_t o = 0; o < w_.out_features; ++o) {
         float sum = 0;
         for (int64_t i = 0; i < w_.in_features; ++i) sum += x[r * ldx + i] * bf16_to_f32(w_.row(o)[i]);
-        out[static_cast<size_t>(o)] = sum + w_.bias[o];
+        out[static_cast<size_t>(o)] = sum + w_.bias(o);
       }
       finish_row(out, activation, residual == nullptr ? nullptr : residual + r * ldy, y + r * ldy);
     });
   }
-  int64_t size_bytes() const override { return w_.size_bytes(); }
+  int64_t size_bytes() const override { return std::ssize(w_.image()); }
+  std::span<const std::byte> image() const override { return w_.image(); }
 
  private:
   PlainWeights<uint16_t> w_;

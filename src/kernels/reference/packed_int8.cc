@@ -30,8 +30,7 @@ float quantize_row(const float* x, int64_t n, int8_t* q) {
 
 class PlainInt8 : public PackedLinear {
  public:
-  PlainInt8(PlainWeights<int8_t> weights, const float* scales)
-      : w_(std::move(weights)), scales_(scales, scales + w_.out_features) {}
+  explicit PlainInt8(PlainWeights<int8_t> weights) : w_(std::move(weights)) {}
 
   void run(const float* x, int64_t ldx, int64_t rows, float* y, int64_t ldy, Activation activation,
            const float* residual, ThreadPool& pool) const override {
@@ -42,23 +41,23 @@ class PlainInt8 : public PackedLinear {
       for (int64_t o = 0; o < w_.out_features; ++o) {
         int32_t sum = 0;
         for (int64_t i = 0; i < w_.in_features; ++i) sum += int32_t{q[i]} * w_.row(o)[i];
-        out[static_cast<size_t>(o)] = static_cast<float>(sum) * (scale * scales_[o]) + w_.bias[o];
+        out[static_cast<size_t>(o)] = static_cast<float>(sum) * (scale * w_.scale(o)) + w_.bias(o);
       }
       finish_row(out, activation, residual == nullptr ? nullptr : residual + r * ldy, y + r * ldy);
     });
   }
-  int64_t size_bytes() const override { return w_.size_bytes() + static_cast<int64_t>(scales_.size() * sizeof(float)); }
+  int64_t size_bytes() const override { return std::ssize(w_.image()); }
+  std::span<const std::byte> image() const override { return w_.image(); }
 
  private:
   PlainWeights<int8_t> w_;
-  std::vector<float> scales_;  // [out_features]
 };
 
 }  // namespace
 
 std::unique_ptr<PackedLinear> pack_int8(const LinearWeights& weights) {
   check_int8_weights(weights);
-  return std::make_unique<PlainInt8>(PlainWeights<int8_t>(weights), weights.scales);
+  return std::make_unique<PlainInt8>(PlainWeights<int8_t>(weights, true));
 }
 
 }  // namespace fettle::reference
