@@ -112,6 +112,11 @@ struct RegimeFlag {
   void add_to(CLI::App& verb);
   std::optional<Regime> regime() const;
 };
+// --packed-cache: weights packed for the processor are kept in the model's folder.
+struct PackedCacheFlag {
+  bool is_on = false;
+  void add_to(CLI::App& verb);
+};
 // One line on standard error, when both regimes were measured.
 void report_regime(const RegimeChoice& choice, int n_threads);
 

@@ -25,6 +25,7 @@ struct BenchCommand {
   bool slow_path = false;
   BenchmarkOptions options;
   RegimeFlag regime;
+  PackedCacheFlag packed_cache;
   DataFlags data_flags;
 };
 
@@ -73,6 +74,7 @@ std::vector<Candidate> load_candidates(const BenchCommand& command, const Global
     }
     SessionOptions session = globals.session();
     session.fast_path = !command.slow_path;
+    session.packed_cache = command.packed_cache.is_on;
     const double size_mb = weights_mb(folder);
     candidates.push_back({name_of(folder, command.models), model, size_mb, session});
   }
@@ -182,6 +184,7 @@ void add_benchmark_verb(Program& program, const std::string& name, const std::st
   verb->add_flag("--slow-path", command->slow_path, "run the graph op by op, without passes");
   verb->add_option("--report", command->report, "write report.html here");
   command->regime.add_to(*verb);
+  command->packed_cache.add_to(*verb);
   command->data_flags.add_to(*verb);
 }
 

@@ -16,6 +16,7 @@ struct EvalCommand {
   std::string metric = "accuracy";
   std::string data;
   RegimeFlag regime;
+  PackedCacheFlag packed_cache;
   DataFlags data_flags;
 };
 
@@ -33,7 +34,9 @@ int run_eval(const EvalCommand& command, const Globals& globals) {
   DataOptions options = command.data_flags.resolve();
   options.labels = model->config.labels;
   const Dataset data = load_dataset(command.data, options);
-  SessionGroup group(model, globals.session());
+  SessionOptions session = globals.session();
+  session.packed_cache = command.packed_cache.is_on;
+  SessionGroup group(model, session);
   RegimeChoice choice;
   const Predictions raw = predict(group, data, command.regime.regime(), &choice);
   report_regime(choice, group.n_threads());
@@ -60,6 +63,7 @@ void add_eval(Program& program) {
       ->check(CLI::IsMember({"accuracy", "in-scope-accuracy", "oos-recall", "oos-f1", "macro-f1", "ece"}));
   verb->add_option("--data", command->data, "labelled data")->required();
   command->regime.add_to(*verb);
+  command->packed_cache.add_to(*verb);
   command->data_flags.add_to(*verb);
 }
 

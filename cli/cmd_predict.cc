@@ -19,6 +19,7 @@ struct PredictCommand {
   TextFlags texts;
   int64_t top = 3;
   RegimeFlag regime;
+  PackedCacheFlag packed_cache;
 };
 
 Json result_json(const Predictions& predictions, size_t row, const Model& model, int32_t oos, int64_t top) {
@@ -52,7 +53,9 @@ int run_predict(const PredictCommand& command, const Globals& globals) {
   const auto oos =
       found == model->config.labels.end() ? -1 : static_cast<int32_t>(found - model->config.labels.begin());
   const Dataset data = command.texts.read(true);
-  SessionGroup group(model, globals.session());
+  SessionOptions session = globals.session();
+  session.packed_cache = command.packed_cache.is_on;
+  SessionGroup group(model, session);
   RegimeChoice choice;
   const Predictions predictions = predict(group, data, command.regime.regime(), &choice);
   report_regime(choice, group.n_threads());
@@ -85,6 +88,7 @@ void add_predict(Program& program) {
   command->texts.add_to(*verb);
   verb->add_option("--top", command->top, "labels listed in the JSON")->check(CLI::Range(1, 1 << 20));
   command->regime.add_to(*verb);
+  command->packed_cache.add_to(*verb);
 }
 
 }  // namespace fettle::cli

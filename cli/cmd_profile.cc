@@ -28,6 +28,7 @@ struct ProfileCommand {
   std::string precision = "f32";
   bool explain = false;
   ProfileOptions options;
+  PackedCacheFlag packed_cache;
   DataFlags data_flags;
 };
 
@@ -90,6 +91,7 @@ int run_profile(ProfileCommand command, const Globals& globals) {
   }
   options.session = globals.session();
   options.session.precision = command.precision == "bf16" ? Precision::kBF16 : Precision::kF32;
+  options.session.packed_cache = command.packed_cache.is_on;
   options.slow_path = command.path != "on";
   options.fast_path = command.path != "off";
   options.limits = limits_of(globals).roofline;
@@ -126,6 +128,7 @@ void add_profile(Program& program) {
   verb->add_option("--warmup", command->options.warmup, "runs before measuring (default 3)")
       ->check(CLI::Range(int64_t{0}, INT64_MAX));
   verb->add_option("--runs", command->options.runs, "profiled runs (default 30)")->check(CLI::Range(1, 1 << 30));
+  command->packed_cache.add_to(*verb);
   command->data_flags.add_to(*verb);
 }
 

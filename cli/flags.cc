@@ -112,6 +112,10 @@ std::optional<Regime> RegimeFlag::regime() const {
   return name == "latency" ? Regime::kLatency : Regime::kThroughput;
 }
 
+void PackedCacheFlag::add_to(CLI::App& verb) {
+  verb.add_flag("--packed-cache", is_on, "keep the packed weights in the model's folder, and take them from there");
+}
+
 void report_regime(const RegimeChoice& choice, int n_threads) {
   if (choice.latency_per_s <= 0) return;
   log_info(fmt::format("regime {}: {:.0f} tokens/s on one worker for each of {} threads, {:.0f} with all on one batch",

@@ -17,6 +17,8 @@ struct Classification {
 struct ClassifierOptions {
   int n_threads = 0;  // 0: all cores
   std::string isa;    // kernel table, "" for the best
+  // Keep the weights as they are packed for the processor in a file of the model's folder, and take them from there.
+  bool packed_cache = false;
 };
 
 // Not thread safe: one classifier for each thread that calls it.

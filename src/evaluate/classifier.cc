@@ -27,6 +27,7 @@ SessionOptions session_options(const ClassifierOptions& options) {
   SessionOptions session;
   session.n_threads = options.n_threads;
   session.isa = options.isa;
+  session.packed_cache = options.packed_cache;
   return session;
 }
 

@@ -10,4 +10,9 @@ std::shared_ptr<const PackedLinear> PackedStore::get(const std::string& key,
   return packed;
 }
 
+void PackedStore::finish_cache(ThreadPool& pool) {
+  const std::lock_guard lock(mutex_);
+  if (cache_ != nullptr) cache_->finish(pool);
+}
+
 }  // namespace fettle

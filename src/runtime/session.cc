@@ -41,6 +41,16 @@ void check_finite(const Tensor& values, std::string_view what) {
   }
 }
 
+std::shared_ptr<PackedStore> make_store(const Model& model, const SessionOptions& options) {
+  std::error_code ignored;
+  const bool is_kept = options.packed_cache && options.fast_path && !options.reference &&
+                       std::filesystem::is_directory(model.source, ignored);
+  if (!is_kept) return std::make_shared<PackedStore>();
+  const KernelTable& table = table_named(options.isa);
+  const std::string name = packed_cache_name(table.name, options.precision == Precision::kBF16 ? "bf16" : "");
+  return std::make_shared<PackedStore>(std::make_unique<PackedCache>(model.source / name, table));
+}
+
 }  // namespace
 
 struct Session::Impl {
@@ -186,8 +196,11 @@ size_t Session::Impl::tokenize(std::span<const std::string> texts, size_t begin)
   return i;
 }
 
-Session::Session(std::shared_ptr<const Model> model, const SessionOptions& options)
-    : impl_(std::make_unique<Impl>(std::move(model), options, std::make_shared<PackedStore>())) {}
+Session::Session(std::shared_ptr<const Model> model, const SessionOptions& options) {
+  auto store = make_store(*model, options);
+  impl_ = std::make_unique<Impl>(std::move(model), options, std::move(store));
+  impl_->packed->finish_cache(impl_->pool);
+}
 Session::Session(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 Session::~Session() = default;
 

@@ -19,6 +19,9 @@ struct SessionOptions {
   std::string isa;         // kernel table; "" is the best
   bool reference = false;  // plain loops for everything
   Precision precision = Precision::kF32;
+  // Keep packed weights in a file of the model's folder and take them from there (runtime/packed_cache.h). Only on the
+  // fast path, and of a model that was read from a folder.
+  bool packed_cache = false;
 };
 
 // Not thread safe. Packs from the model's parameters and then lets their mapped pages go; keeps the model alive.

@@ -1,7 +1,12 @@
 #include "runtime/kernels/pack.h"
 
+#include <fmt/format.h>
+
+#include <optional>
 #include <string>
 
+#include "base/checksum.h"
+#include "base/error.h"
 #include "runtime/packed_store.h"
 #include "tensor/int4_group.h"
 
@@ -18,6 +23,73 @@ std::unique_ptr<PackedLinear> pack_int4(const EncodedTensor& weight, const float
                             .scales = scales.data<float>(),
                             .bias = bias};
   return weight.encoding.input_bits == 8 ? table.pack_int4(weights) : table.pack_int4_bf16(weights);
+}
+
+// What the inputs are multiplied in.
+std::string_view product_of(const Encoding& encoding, const ExecutorOptions& options) {
+  if (encoding.kind == EncodingKind::kIntGroup) return encoding.input_bits == 8 ? "int8" : "bf16";
+  if (encoding.kind == EncodingKind::kIntChannel) return "int8";
+  return options.precision == Precision::kBF16 ? "bf16" : "f32";
+}
+
+std::unique_ptr<PackedLinear> take_image(const Encoding& encoding, const Shape& shape, const PackedImage& image,
+                                         const ExecutorOptions& options) {
+  const KernelTable& table = *options.table;
+  const LinearWeights weights{.out_features = shape[0], .in_features = shape[1], .image = &image};
+  switch (encoding.kind) {
+    case EncodingKind::kIntChannel:
+      return table.pack_int8(weights);
+    case EncodingKind::kIntGroup: {
+      const Int4Weights int4{
+          .out_features = shape[0], .in_features = shape[1], .group_size = encoding.group_size, .image = &image};
+      return encoding.input_bits == 8 ? table.pack_int4(int4) : table.pack_int4_bf16(int4);
+    }
+    case EncodingKind::kDense:
+      break;
+  }
+  return options.precision == Precision::kBF16 ? table.pack_bf16(weights) : table.pack_f32(weights);
+}
+
+// "f32 [768, 3072] 0123456789abcdef": type, shape and checksum of the elements.
+std::string fingerprint(const Tensor& tensor, ThreadPool& pool) {
+  const std::span bytes(static_cast<const std::byte*>(tensor.raw()), static_cast<size_t>(tensor.size_bytes()));
+  return fmt::format("{} {} {:016x}\n", dtype_name(tensor.dtype()), shape_to_string(tensor.shape()),
+                     checksum64(bytes, pool));
+}
+
+// Of the inputs [begin, end), pairs of a weight and its bias.
+PackedSource source_of(const NodeBinding& binding, size_t begin, size_t end, const std::string& name) {
+  PackedSource source{.name = name, .shape = {}, .encoding = {}};
+  std::string all;
+  for (size_t i = begin; i < end; ++i) {
+    if (!binding.has(i)) continue;
+    const EncodedTensor& stored = binding.parameters.stored(binding.node.inputs[i]);
+    all += fmt::format("{} {}\n", i - begin, encoding_name(stored.encoding));
+    all += fingerprint(stored.data, *binding.options.pool);
+    if (stored.scales.defined()) all += fingerprint(stored.scales, *binding.options.pool);
+    if (i == begin) {
+      source.shape = stored.shape;
+      source.encoding =
+          fmt::format("{}, {} products", encoding_name(stored.encoding), product_of(stored.encoding, binding.options));
+    } else if ((i - begin) % 2 == 0) {
+      source.shape[0] += stored.shape[0];
+    }
+  }
+  source.checksum = checksum64(all);
+  return source;
+}
+
+std::unique_ptr<PackedLinear> from_cache(const NodeBinding& binding, size_t weight, const PackedSource& source,
+                                         PackedCache& cache) {
+  const std::optional<PackedImage> image = cache.find(source, *binding.options.pool);
+  if (!image.has_value()) return nullptr;
+  try {
+    const Encoding encoding = binding.parameters.stored(binding.node.inputs[weight]).encoding;
+    return take_image(encoding, source.shape, *image, binding.options);
+  } catch (const Error& error) {
+    cache.reject(error.what());
+    return nullptr;
+  }
 }
 
 }  // namespace
@@ -56,7 +128,16 @@ std::shared_ptr<const PackedLinear> shared_weights(const NodeBinding& binding, s
     if (value.kind != ValueKind::kParameter) store = nullptr;
     key += value.name + '\n';
   }
-  return store == nullptr ? pack() : store->get(key, pack);
+  if (store == nullptr) return pack();
+  return store->get(key, [&] {
+    PackedCache* const cache = store->cache();
+    if (cache == nullptr) return pack();
+    PackedSource source = source_of(binding, begin, end, key);
+    std::unique_ptr<PackedLinear> packed = from_cache(binding, begin, source, *cache);
+    if (packed == nullptr) packed = pack();
+    cache->add(std::move(source), *packed);
+    return packed;
+  });
 }
 
 bool has_coarse_weights(const NodeBinding& binding, ValueId value) {
