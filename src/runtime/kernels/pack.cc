@@ -26,14 +26,16 @@ std::unique_ptr<PackedLinear> pack_int4(const EncodedTensor& weight, const float
 }
 
 // What the inputs are multiplied in.
-std::string_view product_of(const Encoding& encoding, const ExecutorOptions& options) {
+std::string_view product_of(const EncodedTensor& weight, const ExecutorOptions& options) {
+  const Encoding& encoding = weight.encoding;
   if (encoding.kind == EncodingKind::kIntGroup) return encoding.input_bits == 8 ? "int8" : "bf16";
   if (encoding.kind == EncodingKind::kIntChannel) return "int8";
-  return options.precision == Precision::kBF16 ? "bf16" : "f32";
+  return multiplies_in_bf16(weight, options) ? "bf16" : "f32";
 }
 
-std::unique_ptr<PackedLinear> take_image(const Encoding& encoding, const Shape& shape, const PackedImage& image,
+std::unique_ptr<PackedLinear> take_image(const EncodedTensor& weight, const Shape& shape, const PackedImage& image,
                                          const ExecutorOptions& options) {
+  const Encoding& encoding = weight.encoding;
   const KernelTable& table = *options.table;
   const LinearWeights weights{.out_features = shape[0], .in_features = shape[1], .image = &image};
   switch (encoding.kind) {
@@ -47,7 +49,7 @@ std::unique_ptr<PackedLinear> take_image(const Encoding& encoding, const Shape& 
     case EncodingKind::kDense:
       break;
   }
-  return options.precision == Precision::kBF16 ? table.pack_bf16(weights) : table.pack_f32(weights);
+  return multiplies_in_bf16(weight, options) ? table.pack_bf16(weights) : table.pack_f32(weights);
 }
 
 // "f32 [768, 3072] 0123456789abcdef": type, shape and checksum of the elements.
@@ -70,7 +72,7 @@ PackedSource source_of(const NodeBinding& binding, size_t begin, size_t end, con
     if (i == begin) {
       source.shape = stored.shape;
       source.encoding =
-          fmt::format("{}, {} products", encoding_name(stored.encoding), product_of(stored.encoding, binding.options));
+          fmt::format("{}, {} products", encoding_name(stored.encoding), product_of(stored, binding.options));
     } else if ((i - begin) % 2 == 0) {
       source.shape[0] += stored.shape[0];
     }
@@ -84,8 +86,7 @@ std::unique_ptr<PackedLinear> from_cache(const NodeBinding& binding, size_t weig
   const std::optional<PackedImage> image = cache.find(source, *binding.options.pool);
   if (!image.has_value()) return nullptr;
   try {
-    const Encoding encoding = binding.parameters.stored(binding.node.inputs[weight]).encoding;
-    return take_image(encoding, source.shape, *image, binding.options);
+    return take_image(binding.parameters.stored(binding.node.inputs[weight]), source.shape, *image, binding.options);
   } catch (const Error& error) {
     cache.reject(error.what());
     return nullptr;
