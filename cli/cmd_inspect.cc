@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <map>
 #include <memory>
 
 #include "base/error.h"
@@ -28,14 +29,28 @@ struct Part {
 std::string part_of(const std::string& name) {
   if (name.find("embeddings") != std::string::npos) return "embeddings";
   if (name.find("attention") != std::string::npos) return "attention";
-  const bool in_layer = name.find(".layer.") != std::string::npos;
+  const bool in_layer = name.find(".layer.") != std::string::npos || name.find(".albert_layers.") != std::string::npos;
   if (in_layer) return "feed_forward";
   return "head";
+}
+
+// How many nodes of the model's graph read each parameter: more than one where layers share it.
+std::map<std::string, int64_t> uses_of_parameters(const ModelConfig& config) {
+  const auto head = config.labels.empty() ? GraphOptions::Head::kHidden : GraphOptions::Head::kClassifier;
+  const Graph graph = build_graph(config, {.head = head});
+  std::map<std::string, int64_t> uses;
+  for (const Node& node : graph.nodes()) {
+    for (const ValueId input : node.inputs) {
+      if (input != kNoValue && graph.value(input).kind == ValueKind::kParameter) ++uses[graph.value(input).name];
+    }
+  }
+  return uses;
 }
 
 // FLOPs of one token in a sequence of `length`: products with the weights, and attention's own.
 std::vector<Part> parts_of(const Model& model, int64_t length) {
   std::vector<Part> parts{{"embeddings"}, {"attention"}, {"feed_forward"}, {"head"}};
+  const std::map<std::string, int64_t> uses = uses_of_parameters(model.config);
   for (const std::string& name : model.parameters.names()) {
     const EncodedTensor& value = model.parameters.get(name);
     auto part = std::find_if(parts.begin(), parts.end(), [&](const Part& p) { return p.name == part_of(name); });
@@ -43,11 +58,15 @@ std::vector<Part> parts_of(const Model& model, int64_t length) {
     part->bytes += value.size_bytes();
     if (value.shape.size() == 2 && part->name != "embeddings") {
       const double share = part->name == "head" ? 1.0 / static_cast<double>(length) : 1.0;
-      part->flops_per_token += 2.0 * static_cast<double>(element_count(value.shape)) * share;
+      // A language model's head, which no classifier has, is read once.
+      const auto found = uses.find(name);
+      const double n_uses = found == uses.end() ? 1 : static_cast<double>(found->second);
+      part->flops_per_token += 2.0 * static_cast<double>(element_count(value.shape)) * share * n_uses;
     }
   }
   for (const LayerConfig& layer : model.config.layers) {
-    parts[1].flops_per_token += 4.0 * static_cast<double>(length * layer.n_heads * layer.head_dim);
+    const int64_t width = layer.n_heads * layer.head_dim * model.config.blocks_per_group;
+    parts[1].flops_per_token += 4.0 * static_cast<double>(length * width);
   }
   return parts;
 }

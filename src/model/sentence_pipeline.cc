@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cmath>
 
 #include "base/error.h"
 #include "base/file.h"
@@ -95,10 +96,16 @@ std::vector<Pooling> read_pooling(const fs::path& path, int64_t hidden_size) {
 
 EncodedTensor dense_parameter(const TensorStore& store, std::string_view name, const Shape& shape) {
   const Tensor& tensor = store.get(name);
-  if (tensor.shape() == shape && dtype_is_float(tensor.dtype())) return EncodedTensor::dense(tensor.to(DType::kF32));
-  bad_input(store.files()[0].string(),
-            fmt::format("tensor '{}' is {} {}, its config.json needs floats {}", name, dtype_name(tensor.dtype()),
-                        shape_to_string(tensor.shape()), shape_to_string(shape)));
+  const std::string where = store.files()[0].string();
+  if (tensor.shape() != shape || !dtype_is_float(tensor.dtype())) {
+    bad_input(where, fmt::format("tensor '{}' is {} {}, its config.json needs floats {}", name,
+                                 dtype_name(tensor.dtype()), shape_to_string(tensor.shape()), shape_to_string(shape)));
+  }
+  Tensor values = tensor.to(DType::kF32);
+  if (!std::ranges::all_of(values.floats(), [](float value) { return std::isfinite(value); })) {
+    bad_input(where, fmt::format("tensor '{}' holds values that are not finite", name));
+  }
+  return EncodedTensor::dense(std::move(values));
 }
 
 SentenceStep read_dense(const fs::path& folder) {

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <array>
+#include <set>
 
 #include "base/checked.h"
 #include "base/clock.h"
@@ -147,6 +148,7 @@ void Executor::Impl::find_sequences() {
 }
 
 void Executor::Impl::make_kernels(ParameterBinder& parameters) {
+  std::set<const PackedLinear*> counted;
   for (const Node& node : graph.nodes()) {
     const NodeBinding binding{graph, node, options, parameters, layout.n_uses()};
     std::unique_ptr<NodeKernel> kernel;
@@ -157,7 +159,9 @@ void Executor::Impl::make_kernels(ParameterBinder& parameters) {
     reports.push_back(report_kernel(binding, kernel != nullptr));
     traffic.push_back(weight_traffic(binding));
     if (kernel == nullptr) kernel = make_reference_node(binding);
-    packed_bytes += kernel->packed_bytes();
+    // Layers that share their parameters share what was packed of them.
+    const PackedLinear* packed = kernel->first_packed();
+    if (packed == nullptr || counted.insert(packed).second) packed_bytes += kernel->packed_bytes();
     kernels.push_back(std::move(kernel));
   }
   // An output may be a parameter itself.

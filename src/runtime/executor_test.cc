@@ -12,6 +12,7 @@
 #include "graph/evaluate.h"
 #include "graph/passes.h"
 #include "kernels/dispatch.h"
+#include "runtime/packed_store.h"
 #include "runtime/test_graphs.h"
 
 namespace fettle {
@@ -232,6 +233,20 @@ TEST(Executor, ValuesShareTheArena) {
   // Tokens are rounded up from 44 to 48; q, k, v and the residual, or the inner layer and its neighbours, live at once.
   EXPECT_LE(executor.arena_bytes(), 48 * (5 * 48 + 80) * int64_t{sizeof(float)});
   EXPECT_GT(executor.packed_bytes(), 0);
+}
+
+TEST(Executor, SharedLayersArePackedOnce) {
+  ModelConfig config = test::small_config(Architecture::kAlbert, 5);
+  const auto packed_bytes = [&](size_t n_layers) {
+    config.layers.resize(n_layers, config.layers.front());
+    const Model model = test::random_model(config, 1);
+    PackedStore store;
+    const Executor executor(build_graph(config, {}),
+                            [&](std::string_view name) -> const EncodedTensor& { return model.parameters.get(name); },
+                            {.packed = &store});
+    return executor.packed_bytes();
+  };
+  EXPECT_EQ(packed_bytes(6), packed_bytes(2));
 }
 
 INSTANTIATE_TEST_SUITE_P(

@@ -35,8 +35,8 @@ std::vector<Format> formats() {
           {.name = "int4, 16-bit inputs", .encoding = Encoding::int4_group(32, 16), .slow_tolerance = 0.05}};
 }
 
-std::shared_ptr<const Model> random_model(Architecture architecture, const Format& format) {
-  Model model = test::random_model(test::small_config(architecture, 5), 1);
+std::shared_ptr<const Model> random_model(const ModelConfig& config, const Format& format) {
+  Model model = test::random_model(config, 1);
   for (const std::string& name : model.parameters.names()) {
     const EncodedTensor& value = model.parameters.get(name);
     // "layer.0." or, of ALBERT, "albert_layers.0."
@@ -70,7 +70,7 @@ TEST_P(FastPath, IsTheSlowPath) {
   for (const Architecture architecture : test::kArchitectures) {
     for (const Format& format : formats()) {
       SCOPED_TRACE(testing::Message() << format.name << ", architecture " << static_cast<int>(architecture));
-      const auto model = random_model(architecture, format);
+      const auto model = random_model(test::small_config(architecture, 5), format);
       SessionOptions options{.n_threads = 1, .isa = std::string(GetParam()->name), .precision = format.precision};
       Session fast(model, options);
       options.fast_path = false;
@@ -91,7 +91,7 @@ TEST_P(FastPath, SequencesDoNotSeeTheirBatch) {
   for (const Architecture architecture : test::kArchitectures) {
     for (const Format& format : formats()) {
       SCOPED_TRACE(testing::Message() << format.name << ", architecture " << static_cast<int>(architecture));
-      const auto model = random_model(architecture, format);
+      const auto model = random_model(test::small_config(architecture, 5), format);
       Session session(model, {.n_threads = 2, .isa = std::string(GetParam()->name), .precision = format.precision});
       const RaggedBatch batch = random_batch(9);
       const std::vector<float> together = logits(session, batch);
@@ -109,6 +109,26 @@ TEST_P(FastPath, SequencesDoNotSeeTheirBatch) {
         }
       }
     }
+  }
+}
+
+// A layer of XLM-R large is 1024 wide. The whole model's shapes are tested by model/large_shapes_test.cc.
+TEST(FastPathOfXlmRobertaLarge, IsTheSlowPath) {
+  ModelConfig config = make_encoder_config(1, 1024, 97);
+  test::set_architecture(config, Architecture::kXlmRoberta);
+  config.max_positions = 40;
+  config.labels = {"a", "b", "c"};
+  for (const Format& format : formats()) {
+    SCOPED_TRACE(format.name);
+    const auto model = random_model(config, format);
+    Session fast(model, {.n_threads = 2, .precision = format.precision});
+    Session slow(model, {.n_threads = 2, .fast_path = false, .precision = format.precision});
+    const RaggedBatch batch = random_batch(4);
+    const std::vector<float> expected = logits(slow, batch);
+    const std::vector<float> actual = logits(fast, batch);
+    ASSERT_EQ(actual.size(), expected.size());
+    const double tolerance = format.slow_tolerance * largest(expected);
+    for (size_t i = 0; i < actual.size(); ++i) ASSERT_NEAR(actual[i], expected[i], tolerance);
   }
 }
 
