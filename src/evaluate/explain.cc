@@ -139,7 +139,8 @@ std::string explain_kernels(const PathProfile& path, int columns) {
   std::vector<KernelUse> uses;
   for (const KernelReport& report : path.kernels) {
     auto same = std::ranges::find_if(uses, [&](const KernelUse& use) {
-      return use.report.op == report.op && use.report.kernel == report.kernel && use.report.reason == report.reason;
+      return use.report.op == report.op && use.report.kernel == report.kernel && use.report.reason == report.reason &&
+             use.report.besides == report.besides;
     });
     if (same == uses.end()) same = uses.insert(uses.end(), {report, {}});
     same->nodes.push_back(report.node.empty() ? report.op : report.node);
@@ -150,6 +151,7 @@ std::string explain_kernels(const PathProfile& path, int columns) {
         fmt::format("{} {}: {} node{}{}{}", use.report.op, use.report.kernel, use.nodes.size(),
                     use.nodes.size() == 1 ? "" : "s", use.report.reason.empty() ? "" : "; ", use.report.reason);
     text += "\n  " + wrap(what, columns - 2, 4);
+    if (!use.report.besides.empty()) text += "    " + wrap(use.report.besides, columns - 4, 4);
     text += "    " + wrap(joined(use.nodes), columns - 4, 4);
   }
   return text;
@@ -173,7 +175,11 @@ Json fusions_json(const PathProfile& path) {
 Json kernels_json(const PathProfile& path) {
   Json list = Json::array();
   for (const KernelReport& report : path.kernels) {
-    list.push_back({{"op", report.op}, {"node", report.node}, {"kernel", report.kernel}, {"reason", report.reason}});
+    list.push_back({{"op", report.op},
+                    {"node", report.node},
+                    {"kernel", report.kernel},
+                    {"reason", report.reason},
+                    {"besides", report.besides}});
   }
   return list;
 }

@@ -190,7 +190,10 @@ void Executor::Impl::agree_on_bf16() {
   }
   for (const auto& [name, id] : graph.outputs()) read[static_cast<size_t>(id)] = Vote::kNo;
   for (size_t i = 0; i < read.size(); ++i) {
-    if (written[i] == Vote::kYes && read[i] == Vote::kYes) layout.set_bf16(static_cast<ValueId>(i));
+    if (written[i] != Vote::kYes || read[i] != Vote::kYes) continue;
+    const auto id = static_cast<ValueId>(i);
+    layout.set_bf16(id);
+    reports[static_cast<size_t>(graph.value(id).producer)].besides = "writes bf16, as what follows takes it";
   }
 }
 
@@ -203,6 +206,7 @@ void Executor::Impl::connect_feeds() {
     if (linear == nullptr || layout.slot(value).is_bf16 || !kernels[i]->can_feed(value)) continue;
     kernels[i]->feed(linear, &fed);
     consumer.take_from(&fed);
+    reports[i].besides = "prepares (quantizes) the input rows of the product that follows";
   }
 }
 

@@ -116,6 +116,7 @@ TEST_P(FastPath, SequencesDoNotSeeTheirBatch) {
 TEST(FastPathOfXlmRobertaLarge, IsTheSlowPath) {
   ModelConfig config = make_encoder_config(1, 1024, 97);
   test::set_architecture(config, Architecture::kXlmRoberta);
+  config.n_token_types = 2;  // the batches have two
   config.max_positions = 40;
   config.labels = {"a", "b", "c"};
   for (const Format& format : formats()) {

@@ -172,7 +172,7 @@ std::string_view arithmetic_name(Arithmetic arithmetic) {
 
 KernelReport report_kernel(const NodeBinding& binding, bool has_kernel) {
   const Node& node = binding.node;
-  KernelReport report{.op = std::string(node.op->name()), .node = node.name, .kernel = {}, .reason = {}};
+  KernelReport report{.op = std::string(node.op->name()), .node = node.name, .kernel = {}, .reason = {}, .besides = {}};
   if (!has_kernel) {
     report.kernel = "reference";
     report.reason =

@@ -21,6 +21,7 @@ struct KernelReport {
   std::string kernel;  // encoding and instruction set: "int8-channel amx", "f32 avx512", "reference"
   std::string reason;  // why not a faster one, in a short phrase; empty when there is none
   Arithmetic arithmetic = Arithmetic::kF32;
+  std::string besides;  // what it does for the nodes that read its output, in a short phrase; empty for nothing
 };
 
 // Of a node with a kernel of its own, or of one that runs by its op's reference.

@@ -36,7 +36,8 @@ class EmbedTest : public test::CliFixture {
     const Outcome tokenized = run("tokenize " + folder + quoted_texts() + " --json");
     EXPECT_EQ(tokenized.code, 0) << tokenized.err;
     Json ids = Json::array(), types = Json::array();
-    for (const Json& result : tokenized.json()["results"]) {
+    const Json tokens = tokenized.json();
+    for (const Json& result : tokens["results"]) {
       ids.push_back(result["ids"]);
       types.push_back(std::vector<int>(result["ids"].size(), 0));
     }
