@@ -17,6 +17,7 @@ struct EmbedCommand {
   TextFlags texts;
   std::string pooling;
   std::string normalize;
+  PackedCacheFlag packed_cache;
 };
 
 SentencePipeline chosen_pipeline(const EmbedCommand& command, const Model& model) {
@@ -33,7 +34,9 @@ SentencePipeline chosen_pipeline(const EmbedCommand& command, const Model& model
 int run_embed(const EmbedCommand& command, const Globals& globals) {
   command.texts.check("embed");
   const auto model = load_shared(command.model);
-  Embedder embedder(model, chosen_pipeline(command, *model), globals.session());
+  SessionOptions session = globals.session();
+  session.packed_cache = command.packed_cache.is_on;
+  Embedder embedder(model, chosen_pipeline(command, *model), session);
   const Dataset data = command.texts.read(false);
   std::vector<std::string> texts;
   for (const Example& example : data.examples) texts.push_back(example.text);
@@ -69,6 +72,7 @@ void add_embed(Program& program) {
       ->check(CLI::IsMember({"cls", "mean", "max", "mean_sqrt_len"}));
   verb->add_option("--normalize", command->normalize, "on or off instead of what the folder says")
       ->check(CLI::IsMember({"on", "off"}));
+  command->packed_cache.add_to(*verb);
 }
 
 }  // namespace fettle::cli

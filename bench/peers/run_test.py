@@ -6,6 +6,8 @@
 Nothing is asserted of any time but that it is one. Exits with 77 when ONNX Runtime, node or python3-onnx is not here (and
 what needs none of them passed).
 """
+import argparse
+import importlib.machinery
 import importlib.util
 import json
 import math
@@ -88,6 +90,26 @@ class Driver(unittest.TestCase):
         self.assertAlmostEqual(cases.limit_ms(shape, [12], "int8", limits), 8.49, places=2)
         self.assertAlmostEqual(cases.limit_ms(shape, [12], "f32", limits), 33.97, places=2)
         self.assertAlmostEqual(cases.limit_ms(shape, [128], "int8", limits), 10.40, delta=0.05)
+
+    def test_one_table_of_targets(self):
+        loader = importlib.machinery.SourceFileLoader("peers_run", str(HERE / "run"))
+        run = importlib.util.module_from_spec(importlib.util.spec_from_loader("peers_run", loader))
+        loader.exec_module(run)
+        for thread_counts in [[1], [2], [1, 2]]:
+            options = argparse.Namespace(threads=thread_counts, out=None, json=None)
+            done = run.Run(options)
+            for threads in thread_counts:
+                for workload in [cases.single(12), cases.single(32)]:
+                    done.results["bert-base", threads, "fettle int8", workload.name] = measure.Cell(6.0, 5.0, 10, 180.0, limit_ms=5.5)
+                    done.results["bert-base", threads, "ort-int8", workload.name] = measure.Cell(12.0, 11.0, 10, 300.0)
+                done.table(cases.SHAPES["bert-base"], threads, [cases.single(12), cases.single(32)], [contenders.FETTLE["int8"]])
+                done.save()
+            done.weights_mb["bert-base", "fettle int8"] = 140.0
+            text = done.text()
+            self.assertEqual(text.count("### Targets"), 1, text)
+            lines = [line for line in text.splitlines() if line.startswith("| BERT-base")]
+            self.assertEqual(len(lines), len(set(lines)), text)
+            self.assertEqual(len([line for line in lines if "resident memory" in line]), len(thread_counts), text)
 
     def test_table_and_targets(self):
         rows = [contenders.FETTLE["int8"], contenders.PEERS["ort-int8"][0], contenders.PEERS["ctranslate2"][0]]

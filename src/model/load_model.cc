@@ -20,11 +20,11 @@ namespace {
 using Head = GraphOptions::Head;
 using NamedShapes = std::vector<std::pair<std::string, Shape>>;
 
-ModelConfig read_config(const HfFolder& files, std::vector<Int4Scheme>& int4_schemes) {
+ModelConfig read_config(const HfFolder& files, std::vector<IntegerScheme>& schemes) {
   const std::string where = (files.path / "config.json").string();
   ModelConfig config = parse_config(files.config, where);
   if (const auto quantization = config.other.find("quantization_config"); quantization != config.other.end()) {
-    if (!quantization->is_null()) int4_schemes = read_quantization_config(*quantization, where);
+    if (!quantization->is_null()) schemes = read_quantization_config(*quantization, where);
     config.other.erase("quantization_config");
   }
   return config;
@@ -32,12 +32,12 @@ ModelConfig read_config(const HfFolder& files, std::vector<Int4Scheme>& int4_sch
 
 class Loader {
  public:
-  Loader(Model& model, const TensorStore& store, std::vector<Int4Scheme> int4_schemes, const LoadOptions& options)
+  Loader(Model& model, const TensorStore& store, std::vector<IntegerScheme> schemes, const LoadOptions& options)
       : model_(model),
         options_(options),
         where_(store.files().size() == 1 ? store.files()[0].string() : model.source.string()),
         keys_(architecture_keys(model.config.architecture)),
-        reader_(store, std::string(keys_.parameter_prefix), std::move(int4_schemes), where_) {}
+        reader_(store, std::string(keys_.parameter_prefix), std::move(schemes), where_) {}
 
   void load() {
     const bool other_labels =
@@ -160,10 +160,10 @@ Model load_model(const std::filesystem::path& folder, const LoadOptions& options
   const HfFolder files = open_hf_folder(encoder);
   Model model;
   model.source = folder;
-  std::vector<Int4Scheme> int4_schemes;
-  model.config = read_config(files, int4_schemes);
+  std::vector<IntegerScheme> schemes;
+  model.config = read_config(files, schemes);
   const auto store = std::make_shared<const TensorStore>(TensorStore::open(encoder));
-  Loader(model, *store, std::move(int4_schemes), options).load();
+  Loader(model, *store, std::move(schemes), options).load();
   model.mapped_weights = store;
   if (Tokenizer::is_in(encoder)) model.tokenizer = Tokenizer::load(encoder);
   if (model.tokenizer != nullptr && model.tokenizer->vocab_size() > model.config.vocab_size) {

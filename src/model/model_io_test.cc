@@ -196,6 +196,43 @@ TEST(ModelIo, FourBitModelsKeepTheirEncodingAndSaySo) {
   }
 }
 
+// Int8 weights whose inputs are not quantized, as other programs write them.
+TEST(ModelIo, Int8WeightsAlone) {
+  const ScratchFolder scratch;
+  const auto folder = scratch / "m";
+  Model model = make_model(small_config(Architecture::kBert, {"a", "b", "c"}), nullptr, 5);
+  const std::string linear = "bert.encoder.layer.0.intermediate.dense.weight";
+  const std::string table = "bert.embeddings.word_embeddings.weight";
+  for (const std::string& name : {linear, table}) {
+    model.parameters.set(name, encode(model.parameters.get(name).decode(), Encoding::int8_channel()));
+  }
+  save_model(model, folder, false);
+  const auto with_inputs = [&](const Json& inputs) {
+    change_config(folder, [&](Json& json) {
+      json["quantization_config"]["config_groups"]["group_0"]["input_activations"] = inputs;
+    });
+  };
+  with_inputs(nullptr);
+  const Model loaded = load_model(folder);
+  Encoding weights_alone = Encoding::int8_channel();
+  weights_alone.input_bits = 16;
+  EXPECT_EQ(loaded.parameters.get(linear).encoding, weights_alone);
+  EXPECT_EQ(loaded.parameters.get(table).encoding, Encoding::int8_channel());
+  save_model(loaded, scratch / "again", false);
+  expect_equal(load_model(scratch / "again"), loaded);
+  EXPECT_TRUE(read_json(scratch / "again" /
+                        "config.json")["quantization_config"]["config_groups"]["group_0"]["input_activations"]
+                  .is_null());
+
+  // Inputs quantized otherwise than fettle does are not taken for what it does.
+  with_inputs({{"num_bits", 8}, {"type", "int"}, {"strategy", "tensor"}, {"symmetric", true}, {"dynamic", false}});
+  EXPECT_THAT(error_of(folder), HasSubstr("input_activations: are not supported"));
+  // A group for embeddings only says nothing of linears.
+  with_inputs(nullptr);
+  change_config(folder, [](Json& json) { json["quantization_config"]["config_groups"].erase("group_0"); });
+  EXPECT_THAT(error_of(folder), HasSubstr("no 8-bit group"));
+}
+
 TEST(ModelIo, EncodingsMayDifferFromModuleToModule) {
   const ScratchFolder scratch;
   Model model = int4_model(32, 8);

@@ -33,9 +33,9 @@ constexpr std::array<std::string_view, 7> kExpectedLeftovers = {
 
 }  // namespace
 
-ParameterReader::ParameterReader(const TensorStore& store, std::string prefix, std::vector<Int4Scheme> int4_schemes,
+ParameterReader::ParameterReader(const TensorStore& store, std::string prefix, std::vector<IntegerScheme> schemes,
                                  std::string where)
-    : store_(store), prefix_(std::move(prefix)), int4_schemes_(std::move(int4_schemes)), where_(std::move(where)) {}
+    : store_(store), prefix_(std::move(prefix)), schemes_(std::move(schemes)), where_(std::move(where)) {}
 
 std::string ParameterReader::find(const std::string& name) const {
   std::vector<std::string> candidates = {name};
@@ -89,7 +89,7 @@ EncodedTensor ParameterReader::encoded(const std::string& name, const Shape& sha
     case DType::kF64:
       return EncodedTensor::dense(tensor.to(DType::kF32));
     case DType::kI8:
-      if (shape.size() == 2) return {Encoding::int8_channel(), shape, tensor, scales(name, shape[0])};
+      if (shape.size() == 2) return {channel_encoding(name), shape, tensor, scales(name, shape[0])};
       break;
     default:
       break;
@@ -106,8 +106,16 @@ const Tensor& ParameterReader::part(const std::string& name, const std::string& 
   return *tensor;
 }
 
+Encoding ParameterReader::channel_encoding(const std::string& name) const {
+  // What goes into a table are ids. Files without a config are taken for fettle's own.
+  if (is_embedding(name) || schemes_.empty()) return Encoding::int8_channel();
+  if (const IntegerScheme* scheme = find_scheme(schemes_, EncodingKind::kIntChannel, name)) return scheme->encoding;
+  bad_input(where_,
+            fmt::format("tensor '{}': the \"quantization_config\" of config.json has no 8-bit group for it", name));
+}
+
 Encoding ParameterReader::packed_encoding(const std::string& name) const {
-  if (const Int4Scheme* scheme = find_int4_scheme(int4_schemes_, name)) return scheme->encoding;
+  if (const IntegerScheme* scheme = find_scheme(schemes_, EncodingKind::kIntGroup, name)) return scheme->encoding;
   bad_input(where_, fmt::format("tensor '{}{}': the \"quantization_config\" of config.json has no 4-bit group for it",
                                 name, kPackedSuffix));
 }

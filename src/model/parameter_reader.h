@@ -17,11 +17,10 @@ namespace fettle {
 class ParameterReader {
  public:
   // `prefix` is the encoder's ("bert."), which checkpoints of bare encoders leave out.
-  ParameterReader(const TensorStore& store, std::string prefix, std::vector<Int4Scheme> int4_schemes,
-                  std::string where);
+  ParameterReader(const TensorStore& store, std::string prefix, std::vector<IntegerScheme> schemes, std::string where);
 
   // Stays mapped. nullopt when the file has no such parameter. kBadInput naming file and tensor for another shape or an
-  // element type that no parameter has, for integers without their scales, and for 4-bit ones that no scheme is for.
+  // element type that no parameter has, for integers without their scales, and for those that no scheme is for.
   std::optional<EncodedTensor> read(const std::string& name, const Shape& shape);
   // Tensors of the file that read() gave nothing of, copies of tied weights and buffers left out.
   std::vector<std::string> unused() const;
@@ -32,13 +31,14 @@ class ParameterReader {
   EncodedTensor encoded(const std::string& name, const Shape& shape);
   Tensor scales(const std::string& name, int64_t n_rows);
   EncodedTensor packed(const std::string& name, const Shape& shape);
+  Encoding channel_encoding(const std::string& name) const;
   Encoding packed_encoding(const std::string& name) const;
   // The tensor of that name, which must be there.
   const Tensor& part(const std::string& name, const std::string& suffix);
 
   const TensorStore& store_;
   std::string prefix_;
-  std::vector<Int4Scheme> int4_schemes_;
+  std::vector<IntegerScheme> schemes_;
   std::string where_;
   std::set<std::string> used_;
 };

@@ -13,6 +13,9 @@ namespace {
 
 constexpr std::string_view kWeightSuffix = ".weight";
 constexpr int64_t kMaxGroupSize = 1 << 20;
+// Classes of modules.
+constexpr const char* kLinear = "Linear";
+constexpr const char* kTable = "Embedding";
 
 // Scheme names and meanings: QuantizationArgs and CompressionFormat of compressed-tensors.
 constexpr const char* kInt8Format = "int-quantized";
@@ -44,7 +47,11 @@ Encoding read_group(const Json& group, const std::string& where) {
   const std::string type = json_string_or(weights, "type", "int", where);
   const std::string strategy = json_string_or(weights, "strategy", "tensor", where);
   const bool is_plain = type == "int" && json_bool_or(weights, "symmetric", true, where);
-  if (is_plain && bits == 8 && strategy == "channel") return Encoding::int8_channel();
+  if (is_plain && bits == 8 && strategy == "channel") {
+    Encoding encoding = Encoding::int8_channel();
+    encoding.input_bits = input_bits_of(group, where);
+    return encoding;
+  }
   if (is_plain && bits == 4 && strategy == "group") {
     const int64_t size = json_int(weights, "group_size", 1, kMaxGroupSize, where);
     if (size % kInt4PerWord != 0) {
@@ -65,10 +72,6 @@ std::vector<std::string> read_targets(const Json& group, const std::string& wher
     names.push_back(target.get<std::string>());
   }
   return names;
-}
-
-bool is_embedding(std::string_view name) {
-  return name.find("embeddings.") != std::string_view::npos;
 }
 
 bool is_integer(const EncodedTensor& value) {
@@ -121,7 +124,7 @@ const char* format_of(const Encoding& encoding) {
 
 }  // namespace
 
-std::vector<Int4Scheme> read_quantization_config(const Json& quantization, std::string_view where) {
+std::vector<IntegerScheme> read_quantization_config(const Json& quantization, std::string_view where) {
   const std::string at = fmt::format("{}: quantization_config", where);
   if (!quantization.is_object()) bad_input(at, "is not an object");
   const std::string method = json_string(quantization, "quant_method", at);
@@ -135,22 +138,33 @@ std::vector<Int4Scheme> read_quantization_config(const Json& quantization, std::
   }
   const auto groups = quantization.find("config_groups");
   if (groups == quantization.end() || !groups->is_object()) bad_input(at, "has no \"config_groups\"");
-  std::vector<Int4Scheme> schemes;
+  std::vector<IntegerScheme> schemes;
   for (const auto& [name, group] : groups->items()) {
     const std::string group_at = at + "." + name;
-    const Encoding encoding = read_group(group, group_at);
-    if (encoding.kind == EncodingKind::kIntGroup) schemes.push_back({read_targets(group, group_at), encoding});
+    schemes.push_back({.targets = {}, .encoding = read_group(group, group_at)});
+    schemes.back().targets = read_targets(group, group_at);
   }
   return schemes;
 }
 
-const Int4Scheme* find_int4_scheme(const std::vector<Int4Scheme>& schemes, std::string_view weight) {
-  for (const std::string& target : {module_of(weight), std::string("Linear")}) {
-    for (const Int4Scheme& scheme : schemes) {
-      if (std::ranges::find(scheme.targets, target) != scheme.targets.end()) return &scheme;
+bool is_embedding(std::string_view weight) {
+  return weight.find("embeddings.") != std::string_view::npos;
+}
+
+const IntegerScheme* find_scheme(const std::vector<IntegerScheme>& schemes, EncodingKind kind,
+                                 std::string_view weight) {
+  std::vector<const IntegerScheme*> of_kind;
+  for (const IntegerScheme& scheme : schemes) {
+    if (scheme.encoding.kind == kind) of_kind.push_back(&scheme);
+  }
+  for (const std::string& target : {module_of(weight), std::string(is_embedding(weight) ? kTable : kLinear)}) {
+    for (const IntegerScheme* scheme : of_kind) {
+      if (std::ranges::find(scheme->targets, target) != scheme->targets.end()) return scheme;
     }
   }
-  return schemes.size() == 1 ? schemes.data() : nullptr;
+  std::erase_if(of_kind,
+                [](const IntegerScheme* scheme) { return scheme->targets == std::vector{std::string(kTable)}; });
+  return of_kind.size() == 1 ? of_kind[0] : nullptr;
 }
 
 Json make_quantization_config(const ParameterStore& parameters) {
@@ -161,7 +175,7 @@ Json make_quantization_config(const ParameterStore& parameters) {
     for (const Members& members : members_of_class(parameters, embeddings)) {
       // The most frequent encoding stands for the class, others by the names of their modules.
       const Json targets =
-          is_class_quantized[embeddings] ? Json(members.modules) : Json::array({embeddings ? "Embedding" : "Linear"});
+          is_class_quantized[embeddings] ? Json(members.modules) : Json::array({embeddings ? kTable : kLinear});
       is_class_quantized[embeddings] = true;
       const bool int_inputs = !embeddings && members.encoding.input_bits == 8;
       groups[fmt::format("group_{}", groups.size())] = {

@@ -9,19 +9,21 @@
 
 namespace fettle {
 
-// How the 4-bit weights of some modules are encoded, which their tensors alone don't tell.
-struct Int4Scheme {
+// How the integers of some modules are encoded, which their tensors alone don't tell.
+struct IntegerScheme {
   std::vector<std::string> targets;  // names of modules, or of their class ("Linear")
   Encoding encoding;
 };
 
-// The groups of four bits. kBadInput for anything but symmetric integers: of 8 bits with a scale for each output
-// channel, of 4 bits with one for each group of columns (and, if at all, inputs of 8 bits quantized per token).
-std::vector<Int4Scheme> read_quantization_config(const Json& quantization, std::string_view where);
+// kBadInput for anything but symmetric integers: of 8 bits with a scale for each output channel, of 4 bits with one for
+// each group of columns; with inputs of 8 bits quantized per token, or inputs that stay floats.
+std::vector<IntegerScheme> read_quantization_config(const Json& quantization, std::string_view where);
 
-// The scheme that names the module of `weight` ("….dense.weight"), else that of all linears, else the only one; null
-// when there is none.
-const Int4Scheme* find_int4_scheme(const std::vector<Int4Scheme>& schemes, std::string_view weight);
+// The scheme of `kind` that names the module of `weight` ("….dense.weight"), else that of all modules of its class
+// (linears or embeddings), else the only one that is not for embeddings; null when there is none.
+const IntegerScheme* find_scheme(const std::vector<IntegerScheme>& schemes, EncodingKind kind, std::string_view weight);
+// Whether a weight is a table to look rows up in.
+bool is_embedding(std::string_view weight);
 
 // Says which parameters are integers; null when none is.
 Json make_quantization_config(const ParameterStore& parameters);

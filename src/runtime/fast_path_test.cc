@@ -25,6 +25,8 @@ struct Format {
 
 std::vector<Format> formats() {
   const Encoding f32 = Encoding::dense(DType::kF32);
+  Encoding int8_weights_alone = Encoding::int8_channel();
+  int8_weights_alone.input_bits = 16;
   return {{.name = "f32", .encoding = f32, .slow_tolerance = 2e-5},
           {.name = "bf16", .encoding = f32, .precision = Precision::kBF16, .slow_tolerance = 0.05},
           {.name = "int8", .encoding = Encoding::int8_channel(), .slow_tolerance = 0.05, .same_bits_alone = true},
@@ -32,6 +34,7 @@ std::vector<Format> formats() {
            .encoding = Encoding::int4_group(32, 8),
            .slow_tolerance = 0.05,
            .same_bits_alone = true},
+          {.name = "int8, 16-bit inputs", .encoding = int8_weights_alone, .slow_tolerance = 0.05},
           {.name = "int4, 16-bit inputs", .encoding = Encoding::int4_group(32, 16), .slow_tolerance = 0.05}};
 }
 

@@ -58,17 +58,24 @@ std::string no_tiles(const KernelTable& active) {
   return fmt::format("no tile unit: the kernel table is {}", active.name);
 }
 
+// Integers of a channel whose inputs are not quantized.
+bool is_widened(const Encoding& encoding) {
+  return encoding.kind == EncodingKind::kIntChannel && encoding.input_bits != 8;
+}
+
 void report_integers(const NodeBinding& binding, const WeightEncoding& weights, KernelReport& report) {
   const KernelTable& table = *binding.options.table;
-  std::string_view origin = origin_of(table, &KernelTable::pack_int8);
-  report.arithmetic = Arithmetic::kInt8;
+  const bool int8_inputs = weights.encoding.input_bits == 8;
+  report.arithmetic = int8_inputs ? Arithmetic::kInt8 : Arithmetic::kBF16;
+  std::string_view origin;
   if (weights.encoding.kind == EncodingKind::kIntGroup) {
-    const bool int8_inputs = weights.encoding.input_bits == 8;
-    if (!int8_inputs) report.arithmetic = Arithmetic::kBF16;
     origin = origin_of(table, int8_inputs ? &KernelTable::pack_int4 : &KernelTable::pack_int4_bf16);
+  } else {
+    origin = int8_inputs ? origin_of(table, &KernelTable::pack_int8) : origin_of(table, &KernelTable::pack_bf16);
   }
   report.kernel = fmt::format("{} {}", encoding_name(weights.encoding), origin);
   if (!has_tiles(origin)) report.reason = no_tiles(table);
+  if (is_widened(weights.encoding)) report.reason = "the inputs stay floats: the integers are widened to bf16";
 }
 
 void report_dense(const NodeBinding& binding, const WeightEncoding& weights, KernelReport& report) {
@@ -143,8 +150,9 @@ int first_table(const Node& node) {
 
 double stored_bytes(const NodeBinding& binding, size_t input) {
   const EncodedTensor& stored = binding.parameters.stored(binding.node.inputs[input]);
-  if (stored.encoding.kind != EncodingKind::kDense) return static_cast<double>(stored.size_bytes());
   const bool is_product = is_linear(binding.node) && stored.shape.size() == 2;
+  const bool widened = is_product && is_widened(stored.encoding);
+  if (stored.encoding.kind != EncodingKind::kDense && !widened) return static_cast<double>(stored.size_bytes());
   const bool as_bf16 = is_product && multiplies_in_bf16(stored, binding.options);
   return static_cast<double>(element_count(stored.shape)) * (as_bf16 ? 2 : 4);
 }

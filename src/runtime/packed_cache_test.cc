@@ -33,10 +33,13 @@ struct Format {
 
 std::vector<Format> formats() {
   const Encoding f32 = Encoding::dense(DType::kF32);
+  Encoding int8_weights_alone = Encoding::int8_channel();
+  int8_weights_alone.input_bits = 16;
   return {{"f32", f32},
           {"f32 as bf16", f32, Precision::kBF16},
           {"bf16", Encoding::dense(DType::kBF16)},
           {"int8", Encoding::int8_channel()},
+          {"int8, 16-bit inputs", int8_weights_alone},
           {"int4, 8-bit inputs", Encoding::int4_group(32, 8)},
           {"int4, 16-bit inputs", Encoding::int4_group(32, 16)},
           {"int4, groups that tables have no kernels for", Encoding::int4_group(8, 8)}};

@@ -56,6 +56,32 @@ std::string error_of(const std::function<void()>& fn) {
 
 const std::vector<int64_t> kLengths = {5, 40, 1, 12, 33};
 
+// Integers whose inputs are not quantized give what their values, rounded to bf16, give.
+TEST(Session, Int8WeightsAloneLeaveTheInputsAlone) {
+  Encoding weights_alone = Encoding::int8_channel();
+  weights_alone.input_bits = 16;
+  Model model = small_model();
+  Model decoded = small_model();
+  for (const std::string& name : model.parameters.names()) {
+    const EncodedTensor& value = model.parameters.get(name);
+    if (value.shape.size() != 2 || name.find("embeddings") != std::string::npos) continue;
+    model.parameters.set(name, encode(value.decode(), weights_alone));
+    decoded.parameters.set(name, EncodedTensor::dense(model.parameters.get(name).decode()));
+  }
+  const RaggedBatch batch = test::random_batch(kLengths, 97, 2);
+  for (const KernelTable* table : supported_tables()) {
+    const std::string isa(table->name);
+    Session integers(shared(model), {.n_threads = 1, .isa = isa});
+    Session rounded(shared(decoded), {.n_threads = 1, .isa = isa, .precision = Precision::kBF16});
+    EXPECT_EQ(values(integers.classify(batch)), values(rounded.classify(batch))) << isa;
+    for (const KernelReport& kernel : integers.executor().kernels()) {
+      if (kernel.op.starts_with("linear")) {
+        EXPECT_EQ(kernel.arithmetic, Arithmetic::kBF16) << kernel.node;
+      }
+    }
+  }
+}
+
 TEST(Session, RaggedEqualsOneByOne) {
   for (const bool int8 : {false, true}) {
     const auto model = shared(int8 ? quantized(small_model()) : small_model());

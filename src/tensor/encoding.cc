@@ -115,9 +115,15 @@ EncodedTensor encode(const Tensor& values, const Encoding& encoding) {
   const Tensor floats = values.to(DType::kF32);
   if (encoding.kind == EncodingKind::kDense) return EncodedTensor::dense(floats.to(encoding.dense_dtype));
   require_finite_matrix(floats, encoding);
-  if (encoding == Encoding::int8_channel()) return encode_int8_channel(floats);
-  const bool has_groups = encoding.group_size > 0 && encoding.group_size % kInt4PerWord == 0;
   const bool has_inputs = encoding.input_bits == 8 || encoding.input_bits == 16;
+  Encoding channel = Encoding::int8_channel();
+  channel.input_bits = encoding.input_bits;
+  if (has_inputs && encoding == channel) {
+    EncodedTensor encoded = encode_int8_channel(floats);
+    encoded.encoding = encoding;
+    return encoded;
+  }
+  const bool has_groups = encoding.group_size > 0 && encoding.group_size % kInt4PerWord == 0;
   if (!has_groups || !has_inputs || encoding != Encoding::int4_group(encoding.group_size, encoding.input_bits)) {
     failed("weights", fmt::format("no encoder for {}", encoding_name(encoding)));
   }

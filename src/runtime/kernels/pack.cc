@@ -25,31 +25,42 @@ std::unique_ptr<PackedLinear> pack_int4(const EncodedTensor& weight, const float
   return weight.encoding.input_bits == 8 ? table.pack_int4(weights) : table.pack_int4_bf16(weights);
 }
 
-// What the inputs are multiplied in.
-std::string_view product_of(const EncodedTensor& weight, const ExecutorOptions& options) {
-  const Encoding& encoding = weight.encoding;
-  if (encoding.kind == EncodingKind::kIntGroup) return encoding.input_bits == 8 ? "int8" : "bf16";
-  if (encoding.kind == EncodingKind::kIntChannel) return "int8";
-  return multiplies_in_bf16(weight, options) ? "bf16" : "f32";
+// What inputs and weights are multiplied in.
+enum class Product : uint8_t { kF32, kBF16, kInt8 };
+std::string_view product_name(Product product) {
+  return product == Product::kInt8 ? "int8" : product == Product::kBF16 ? "bf16" : "f32";
+}
+
+Product product_of(const EncodedTensor& weight, const ExecutorOptions& options) {
+  if (weight.encoding.kind != EncodingKind::kDense) {
+    return weight.encoding.input_bits == 8 ? Product::kInt8 : Product::kBF16;
+  }
+  const bool as_bf16 = options.precision == Precision::kBF16 || weight.data.dtype() == DType::kBF16;
+  return as_bf16 ? Product::kBF16 : Product::kF32;
+}
+
+std::unique_ptr<PackedLinear> pack_plain(const LinearWeights& weights, Product product, const KernelTable& table) {
+  switch (product) {
+    case Product::kInt8:
+      return table.pack_int8(weights);
+    case Product::kBF16:
+      return table.pack_bf16(weights);
+    case Product::kF32:
+      break;
+  }
+  return table.pack_f32(weights);
 }
 
 std::unique_ptr<PackedLinear> take_image(const EncodedTensor& weight, const Shape& shape, const PackedImage& image,
                                          const ExecutorOptions& options) {
-  const Encoding& encoding = weight.encoding;
-  const KernelTable& table = *options.table;
-  const LinearWeights weights{.out_features = shape[0], .in_features = shape[1], .image = &image};
-  switch (encoding.kind) {
-    case EncodingKind::kIntChannel:
-      return table.pack_int8(weights);
-    case EncodingKind::kIntGroup: {
-      const Int4Weights int4{
-          .out_features = shape[0], .in_features = shape[1], .group_size = encoding.group_size, .image = &image};
-      return encoding.input_bits == 8 ? table.pack_int4(int4) : table.pack_int4_bf16(int4);
-    }
-    case EncodingKind::kDense:
-      break;
+  const Product product = product_of(weight, options);
+  if (weight.encoding.kind != EncodingKind::kIntGroup) {
+    const LinearWeights weights{.out_features = shape[0], .in_features = shape[1], .image = &image};
+    return pack_plain(weights, product, *options.table);
   }
-  return multiplies_in_bf16(weight, options) ? table.pack_bf16(weights) : table.pack_f32(weights);
+  const Int4Weights weights{
+      .out_features = shape[0], .in_features = shape[1], .group_size = weight.encoding.group_size, .image = &image};
+  return product == Product::kInt8 ? options.table->pack_int4(weights) : options.table->pack_int4_bf16(weights);
 }
 
 // "f32 [768, 3072] 0123456789abcdef": type, shape and checksum of the elements.
@@ -71,8 +82,8 @@ PackedSource source_of(const NodeBinding& binding, size_t begin, size_t end, con
     if (stored.scales.defined()) all += fingerprint(stored.scales, *binding.options.pool);
     if (i == begin) {
       source.shape = stored.shape;
-      source.encoding =
-          fmt::format("{}, {} products", encoding_name(stored.encoding), product_of(stored, binding.options));
+      source.encoding = fmt::format("{}, {} products", encoding_name(stored.encoding),
+                                    product_name(product_of(stored, binding.options)));
     } else if ((i - begin) % 2 == 0) {
       source.shape[0] += stored.shape[0];
     }
@@ -96,26 +107,28 @@ std::unique_ptr<PackedLinear> from_cache(const NodeBinding& binding, size_t weig
 }  // namespace
 
 bool multiplies_in_bf16(const EncodedTensor& weight, const ExecutorOptions& options) {
-  if (weight.encoding.kind != EncodingKind::kDense) return false;
-  return options.precision == Precision::kBF16 || weight.data.dtype() == DType::kBF16;
+  return product_of(weight, options) == Product::kBF16;
 }
 
 std::unique_ptr<PackedLinear> pack_weights(const EncodedTensor& weight, const Tensor& bias,
                                            const ExecutorOptions& options) {
+  const Product product = product_of(weight, options);
   LinearWeights weights;
   weights.out_features = weight.shape[0];
   weights.in_features = weight.shape[1];
   weights.bias = bias.defined() ? bias.data<float>() : nullptr;
   if (weight.encoding.kind == EncodingKind::kIntGroup) return pack_int4(weight, weights.bias, *options.table);
-  if (weight.encoding.kind == EncodingKind::kIntChannel) {
+  if (product == Product::kInt8) {
     weights.weight = weight.data.raw();
     weights.scales = weight.scales.data<float>();
     return options.table->pack_int8(weights);
   }
-  const bool as_bf16 = multiplies_in_bf16(weight, options);
-  const Tensor values = weight.data.to(as_bf16 ? DType::kBF16 : DType::kF32);
+  // Integers whose inputs stay floats are widened to bf16, as those of 4 bits are.
+  const bool is_dense = weight.encoding.kind == EncodingKind::kDense;
+  const Tensor values =
+      (is_dense ? weight.data : weight.decode()).to(product == Product::kBF16 ? DType::kBF16 : DType::kF32);
   weights.weight = values.raw();
-  return as_bf16 ? options.table->pack_bf16(weights) : options.table->pack_f32(weights);
+  return pack_plain(weights, product, *options.table);
 }
 
 std::shared_ptr<const PackedLinear> shared_weights(const NodeBinding& binding, size_t begin, size_t end,

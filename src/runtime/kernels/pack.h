@@ -16,7 +16,8 @@ std::unique_ptr<PackedLinear> pack_weights(const EncodedTensor& weight, const Te
 std::shared_ptr<const PackedLinear> shared_weights(const NodeBinding& binding, size_t begin, size_t end,
                                                    FunctionRef<std::unique_ptr<PackedLinear>()> pack);
 
-// Whether products with these weights take bf16: dense ones that are stored so, or all dense ones by the options.
+// Whether products with these weights take bf16: dense ones that are stored so, or all dense ones by the options, and
+// integers whose inputs stay floats.
 bool multiplies_in_bf16(const EncodedTensor& weight, const ExecutorOptions& options);
 
 // Whether the linear that makes `value` computes with less than f32: what works on its result may round as much.
