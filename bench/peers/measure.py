@@ -13,6 +13,7 @@ TURN_QUERIES = 25     # and no more queries than that
 BUDGET_MS = 12_000    # of one engine on one workload; a slower one sits out rounds, evenly
 HOPELESS = 2.0        # a way of laying out the batch that is so much slower than another of the same engine is dropped
 LONG_MS = 2000        # of longer queries one trial is enough
+ONE_TIME_MS = 8000    # a longer query is timed once, by its trial
 COLD_MS = 400         # of longer queries all are counted
 
 
@@ -48,6 +49,7 @@ def try_ways(ways, lengths):
             if way.trial_ms < min(2 * HOPELESS * best_ms, LONG_MS):  # the first call may be slow
                 [way.trial_ms] = way.process.times_ms(lengths, way.layout, 1)
             best_ms = min(best_ms, way.trial_ms)
+            way.times_ms = [way.trial_ms] if way.trial_ms > ONE_TIME_MS else []
             kept.append(way)
         except worker.WorkerError as error:
             why = str(error)
@@ -56,6 +58,8 @@ def try_ways(ways, lengths):
 
 def take_turn(way, lengths, round_number, n_rounds):
     query_ms = max(way.trial_ms, 1e-3)
+    if query_ms > ONE_TIME_MS:
+        return
     queries = max(1, min(TURN_QUERIES, round(TURN_MS / query_ms)))
     warming = min(TURN_QUERIES, math.ceil(WARM_MS / query_ms)) if query_ms < COLD_MS else 0
     every = max(1, min(round(n_rounds * query_ms * (queries + warming) / BUDGET_MS), n_rounds // 3))

@@ -190,7 +190,8 @@ void Trainer::end_epoch() {
   ++state_.epoch;
   state_.next_batch = 0;
   const int64_t patience = options_.early_stopping_patience;
-  state_.result.stopped_early = patience > 0 && state_.epochs_without_gain >= patience;
+  state_.result.pruned = options_.after_epoch && !options_.after_epoch(record);
+  state_.result.stopped_early = state_.result.pruned || (patience > 0 && state_.epochs_without_gain >= patience);
 }
 
 void Trainer::save(bool finished) {

@@ -16,6 +16,15 @@ namespace fettle {
 
 enum class Schedule : uint8_t { kConstant, kLinear, kCosine };
 
+struct EpochRecord {
+  double epoch = 0;
+  double loss = 0;  // mean over the epoch's steps
+  // On the evaluation data, -1 without. Masked-language modelling: share of masked tokens found, over some training
+  // steps of the epoch (their masks and, in the first epoch, their texts are new to the model).
+  double accuracy = -1;
+  double seconds = 0;
+};
+
 struct TrainOptions {
   double epochs = 5;
   int64_t max_steps = 0;  // > 0 wins over epochs
@@ -59,20 +68,15 @@ struct TrainOptions {
   std::filesystem::path checkpoint_folder;
   int64_t checkpoint_every = 0;
   bool resume = false;  // continue from checkpoint_folder to the bytes that an uninterrupted run would have given
+
+  // Called after every epoch's evaluation; false ends the run there (TrainResult::pruned). Not called again for the epochs
+  // that a resumed run already had.
+  std::function<bool(const EpochRecord&)> after_epoch;
 };
 
 // The peak rate for fine-tuning an encoder of this width: 2e-5 at 768 (BERT-base), and the narrower the more,
 // 2e-5 · (768 / hidden)^2.5, which is 3e-4 at 256; at most 1e-3. A rule of thumb that fits what worked here.
 double default_learning_rate(int64_t hidden_size);
-
-struct EpochRecord {
-  double epoch = 0;
-  double loss = 0;  // mean over the epoch's steps
-  // On the evaluation data, -1 without. Masked-language modelling: share of masked tokens found, over some training
-  // steps of the epoch (their masks and, in the first epoch, their texts are new to the model).
-  double accuracy = -1;
-  double seconds = 0;
-};
 
 // The loss curve: means over a hundredth of the run each.
 struct CurvePoint {
@@ -91,6 +95,7 @@ struct TrainResult {
   std::vector<EpochRecord> epochs;
   std::vector<CurvePoint> curve;
   bool stopped_early = false;
+  bool pruned = false;  // TrainOptions::after_epoch said so
 };
 
 // Each trains `model` in place (its parameters become dense f32) and adds a step to its manifest. Errors: kInterrupted
