@@ -9,7 +9,7 @@
 
 #include "model/config_keys.h"
 #include "model/layer_names.h"
-#include "train/student_rule.h"
+#include "train/distill/student_rule.h"
 #include "train/trainer.h"
 
 namespace fettle {

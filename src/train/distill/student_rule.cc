@@ -1,4 +1,4 @@
-#include "train/student_rule.h"
+#include "train/distill/student_rule.h"
 
 #include <algorithm>
 #include <charconv>

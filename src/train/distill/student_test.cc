@@ -2,7 +2,7 @@
 
 #include "base/error.h"
 #include "runtime/session.h"
-#include "train/student_rule.h"
+#include "train/distill/student_rule.h"
 #include "train/test_models.h"
 #include "train/trainer.h"
 
