@@ -4,6 +4,7 @@ import math
 import statistics
 import time
 
+import serve
 import worker
 
 SETTLE_S = 0.03       # before a turn: threads of some engines spin for a while after their work
@@ -12,8 +13,9 @@ TURN_MS = 60          # about as long as an engine works then, before the next o
 TURN_QUERIES = 25     # and no more queries than that
 BUDGET_MS = 12_000    # of one engine on one workload; a slower one sits out rounds, evenly
 HOPELESS = 2.0        # a way of laying out the batch that is so much slower than another of the same engine is dropped
+PADDING = 4.0         # a layout that takes so many times the real tokens is not tried where there are others
 LONG_MS = 2000        # of longer queries one trial is enough
-ONE_TIME_MS = 8000    # a longer query is timed once, by its trial
+ONE_TIME_MS = 2500    # a longer query is timed once, by its trial
 COLD_MS = 400         # of longer queries all are counted
 
 
@@ -39,9 +41,19 @@ class Cell:
     why: str = ""   # why there is no number
 
 
+def without_padding(ways, lengths):
+    """Leaves the layouts out that are mostly padding, when others remain."""
+    def ratio(way):
+        if way.layout == "ragged":
+            return 1
+        return sum(len(rows) * max(lengths[i] for i in rows) for rows in serve.lay_out(lengths, way.layout)) / sum(lengths)
+    return [way for way in ways if ratio(way) < PADDING] or ways
+
+
 def try_ways(ways, lengths):
     """Keeps the ways that work and are not far behind the best of them; says why when none is left."""
     kept, why = [], ""
+    ways = without_padding(ways, lengths)
     best_ms = float("inf")
     for way in ways:
         try:

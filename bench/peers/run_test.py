@@ -79,6 +79,22 @@ class Driver(unittest.TestCase):
         finally:
             process.close()
 
+    def test_long_queries_are_timed_once_and_mere_padding_not_at_all(self):
+        process = fake_worker()
+        try:
+            ways = [measure.Way(process, layout, layout) for layout in ["single", "padded"]]
+            lengths = [1] * 60 + [10]  # padded: 610 tokens for 70
+            self.assertEqual([way.layout for way in measure.without_padding(ways, lengths)], ["single"])
+            self.assertEqual(len(measure.without_padding(ways, [9, 10])), 2)
+            self.assertEqual(len(measure.without_padding(ways[1:], lengths)), 1)
+            long_way = measure.Way(process, "padded")
+            measure.ONE_TIME_MS, usual = 5, measure.ONE_TIME_MS
+            cell = measure.measure({"fake": [long_way]}, lengths, 3, lambda _: None)["fake"]
+            measure.ONE_TIME_MS = usual
+            self.assertEqual((cell.samples, cell.median_ms), (1, 61.0))
+        finally:
+            process.close()
+
     def test_a_worker_that_does_not_start_says_why(self):
         with self.assertRaisesRegex(worker.WorkerError, "no model"):
             worker.Worker([sys.executable, "-c", "import sys; sys.exit('no model')"], 1)

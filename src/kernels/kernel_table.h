@@ -206,6 +206,14 @@ struct AdamwStep {
   float grad_scale = 1;
 };
 
+// Part of one parameter with the optimizer's state.
+struct AdamwRow {
+  float* weight = nullptr;
+  float* m = nullptr;
+  float* v = nullptr;
+  int64_t n = 0;
+};
+
 struct KernelTable {
   std::string_view name;  // "reference", "avx2", "avx512", "vnni", "amx", "neon", "neon_dot"
   bool (*supported)(const CpuFeatures&);
@@ -260,6 +268,9 @@ struct KernelTable {
   // Σ x[i]² in double, fixed order.
   double (*sum_of_squares)(const float* x, int64_t n);
   void (*adamw)(const AdamwStep&, int64_t begin, int64_t end);
+  // n weights to which so many steps come with a gradient of zero, oldest first: what adamw would do, to the bit, in
+  // one visit. Of the steps only the numbers count; weight, m and v stand for those of `row`.
+  void (*adamw_idle)(const AdamwRow& row, const AdamwStep* steps, int64_t n_steps);
 
   // y[r, :] = table[ids[r], :]; row stride of y is width.
   void (*gather)(const float* table, const int32_t* ids, int64_t rows, int64_t width, float* y);

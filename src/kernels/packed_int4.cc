@@ -25,8 +25,11 @@ template <typename Element, typename Value>
 std::vector<Element> unpack(const Int4Weights& w, Value value) {
   std::vector<Element> result(static_cast<size_t>(w.out_features * w.in_features));
   for (int64_t row = 0; row < w.out_features; ++row) {
-    for (int64_t k = 0; k < w.in_features; ++k) {
-      result[static_cast<size_t>(row * w.in_features + k)] = value(row, k / w.group_size, int4_value(w, row, k));
+    for (int64_t k = 0; k < w.in_features; k += 8) {
+      const uint32_t eight = int4_eight(w, row, k);
+      const int64_t n = std::min<int64_t>(8, w.in_features - k);
+      Element* to = result.data() + row * w.in_features + k;
+      for (int i = 0; i < n; ++i) to[i] = value(row, k / w.group_size, int4_of_eight(eight, i));
     }
   }
   return result;

@@ -6,6 +6,7 @@
 #pragma once
 
 #include <cstdint>
+#include <cstring>
 #include <memory>
 #include <vector>
 
@@ -26,6 +27,18 @@ inline int int4_value(const Int4Weights& w, int64_t row, int64_t k) {
   const uint8_t pair = w.values[row * ((w.in_features + 1) / 2) + k / 2];
   const int nibble = k % 2 == 0 ? pair & 15 : pair >> 4;
   return nibble >= 8 ? nibble - 16 : nibble;
+}
+// Weights k to k + 7 of a row as nibbles from the lowest bits on, zeros behind the row's end; k is a multiple of 8. All
+// of them are of one group.
+inline uint32_t int4_eight(const Int4Weights& w, int64_t row, int64_t k) {
+  const int64_t row_bytes = (w.in_features + 1) / 2;
+  const int64_t n = w.in_features - k < 8 ? w.in_features - k : 8;
+  uint32_t eight = 0;
+  std::memcpy(&eight, w.values + row * row_bytes + k / 2, static_cast<size_t>((n + 1) / 2));
+  return n < 8 ? eight & ((uint32_t{1} << (4 * n)) - 1) : eight;
+}
+inline int int4_of_eight(uint32_t eight, int i) {
+  return static_cast<int32_t>(eight << (28 - 4 * i)) >> 28;
 }
 // Arithmetic shift: rounds halves up.
 inline int8_t int4_as_int8(int value, int multiple) {

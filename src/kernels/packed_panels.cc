@@ -99,10 +99,12 @@ void fill_panel(const LinearWeights& from, int64_t first_column, int64_t weight_
 
 // 128 · Σ of a column's weights as 8-bit numbers.
 int32_t int4_offset(const Int4Weights& w, const Int4Codes& codes, int64_t row) {
+  const uint8_t* multiples = codes.multiples.data() + row * codes.n_groups;
   int32_t sum = 0;
-  for (int64_t k = 0; k < w.in_features; ++k) {
-    const int64_t group = row * codes.n_groups + k / w.group_size;
-    sum += int4_as_int8(int4_value(w, row, k), codes.multiples[static_cast<size_t>(group)]);
+  for (int64_t k = 0; k < w.in_features; k += 8) {
+    const uint32_t eight = int4_eight(w, row, k);
+    const int multiple = multiples[k / w.group_size];
+    for (int i = 0; i < 8; ++i) sum += int4_as_int8(int4_of_eight(eight, i), multiple);
   }
   return 128 * sum;
 }

@@ -282,6 +282,30 @@ TEST_P(Training, AdamwAgreesWithReference) {
   EXPECT_LE(difference(run(table()), run(reference())), 1e-6);
 }
 
+TEST_P(Training, IdleStepsAreStepsWithoutAGradientToTheBit) {
+  constexpr int64_t kSteps = 5;
+  for (const bool is_fresh : {false, true}) {
+    for (const int64_t n : kSizes) {
+      Floats state = normal_values(3 * n, 1);
+      for (int64_t i = n; i < 3 * n; ++i) state[i] = is_fresh ? 0 : std::abs(state[i]) * 1e-3f;
+      Floats together = state;
+      const Floats zeros(n);
+      std::vector<AdamwStep> steps(kSteps);
+      for (int64_t s = 0; s < kSteps; ++s) {
+        steps[s] = {.weight = state.data(), .grad = zeros.data(), .m = state.data() + n, .v = state.data() + 2 * n};
+        steps[s].lr = 0.01f / static_cast<float>(s + 1);
+        steps[s].weight_decay = 0.1f;
+        steps[s].bias1 = static_cast<float>(1 - std::pow(0.9, s + 1));
+        steps[s].bias2 = static_cast<float>(1 - std::pow(0.999, s + 1));
+        steps[s].grad_scale = 0.5f;
+        table().adamw(steps[s], 0, n);
+      }
+      table().adamw_idle({together.data(), together.data() + n, together.data() + 2 * n, n}, steps.data(), kSteps);
+      EXPECT_EQ(0, std::memcmp(together.data(), state.data(), state.size() * sizeof(float))) << n << ' ' << is_fresh;
+    }
+  }
+}
+
 INSTANTIATE_TEST_SUITE_P(Tables, Training, every_table(), name_of_table);
 
 TEST(Dispatch, ListsReferenceFirstAndFindsByName) {

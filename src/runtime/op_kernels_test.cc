@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <cstring>
 #include <set>
 
 #include "base/thread_pool.h"
@@ -34,6 +35,10 @@ std::map<std::string, Tensor> run(const Graph& graph, const std::map<std::string
 
 void expect_close(const Tensor& actual, const Tensor& expected) {
   ASSERT_EQ(actual.shape(), expected.shape());
+  if (expected.dtype() == DType::kI32) {
+    ASSERT_EQ(std::memcmp(actual.raw(), expected.raw(), static_cast<size_t>(expected.size_bytes())), 0);
+    return;
+  }
   double largest = 0;
   for (const float value : expected.floats()) largest = std::max(largest, std::fabs(static_cast<double>(value)));
   for (int64_t i = 0; i < actual.size(); ++i) {

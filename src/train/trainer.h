@@ -69,8 +69,8 @@ struct TrainOptions {
   int64_t checkpoint_every = 0;
   bool resume = false;  // continue from checkpoint_folder to the bytes that an uninterrupted run would have given
 
-  // Called after every epoch's evaluation; false ends the run there (TrainResult::pruned). Not called again for the epochs
-  // that a resumed run already had.
+  // Called after every epoch's evaluation; false ends the run there (TrainResult::pruned). Not called again for the
+  // epochs that a resumed run already had.
   std::function<bool(const EpochRecord&)> after_epoch;
 };
 

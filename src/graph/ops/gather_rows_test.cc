@@ -43,5 +43,22 @@ TEST(ScatterRows, GradientAndRange) {
   expect_error(ErrorCode::kBadInput, "id 4 is outside [0, 4)", [&] { test.evaluate(bad); });
 }
 
+// What it leaves out of scatter_rows' table are rows of zeros.
+TEST(SumEqualRows, IsScatterRowsWithoutTheZeros) {
+  TestGraph test;
+  const ValueId d_y = test.floats("d_y", {1, 2, 10, 20, 100, 200, 1000, 2000}, {4, 2});
+  const ValueId ids = test.indices("ids", {5, 2, 5, 0});
+  const std::vector<ValueId> sums = test.graph.add_nodes("sum_equal_rows", {ids, d_y}, {{"table_rows", int64_t{6}}});
+  expect_values(test.evaluate(sums[0]), {1000, 2000, 10, 20, 101, 202, 0, 0});
+  Graph copy = test.graph;
+  copy.add_output("row ids", sums[1]);
+  const Tensor found = evaluate_reference(copy, test.tensors, {}).at("row ids");
+  EXPECT_EQ(std::vector<int32_t>(found.data<int32_t>(), found.data<int32_t>() + found.size()),
+            (std::vector<int32_t>{0, 2, 5, -1}));
+  expect_values(test.evaluate(sums[2]), {1000.0 * 1000 + 2000.0 * 2000 + 10 * 10 + 20 * 20 + 101 * 101 + 202 * 202});
+  const std::vector<ValueId> bad = test.graph.add_nodes("sum_equal_rows", {ids, d_y}, {{"table_rows", int64_t{5}}});
+  expect_error(ErrorCode::kBadInput, "id 5 is outside [0, 5)", [&] { test.evaluate(bad[0]); });
+}
+
 }  // namespace
 }  // namespace fettle

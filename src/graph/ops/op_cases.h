@@ -123,6 +123,11 @@ class OpCases {
       const ValueId table = test.weight("table", {7, width_});
       op("scatter_rows", {test.indices("ids", ids), d_y, table}, {}, {d_y});
     }
+    {
+      TestGraph& test = begin();
+      const ValueId d_y = matrix("d_y");
+      op("sum_equal_rows", {test.indices("ids", ids), d_y}, {{"table_rows", int64_t{7}}});
+    }
     for (const size_t n_tables : {1, 2, 3}) {
       TestGraph& test = begin();
       Ids inputs{test.weight("gamma", {width_}), test.weight("beta", {width_})};

@@ -1,6 +1,7 @@
 #include <cmath>
 #include <cstdint>
 #include <cstring>
+#include <vector>
 
 #include "kernels/reference/kernels.h"
 
@@ -51,6 +52,18 @@ void adamw(const AdamwStep& step, int64_t begin, int64_t end) {
     const double update = m / step.bias1 / (std::sqrt(v / step.bias2) + step.eps);
     const double weight = step.weight[i];
     step.weight[i] = static_cast<float>(weight - step.lr * (update + step.weight_decay * weight));
+  }
+}
+
+void adamw_idle(const AdamwRow& row, const AdamwStep* steps, int64_t n_steps) {
+  const std::vector<float> zeros(static_cast<size_t>(row.n));
+  for (int64_t s = 0; s < n_steps; ++s) {
+    AdamwStep step = steps[s];
+    step.weight = row.weight;
+    step.grad = zeros.data();
+    step.m = row.m;
+    step.v = row.v;
+    adamw(step, 0, row.n);
   }
 }
 

@@ -29,6 +29,7 @@ void sum_rows(const float* x, int64_t rows, int64_t ldx, float* y, int64_t begin
 void dropout(const float* x, float* y, int64_t n, float p, uint64_t seed, uint64_t stream, uint64_t first);
 double sum_of_squares(const float* x, int64_t n);
 void adamw(const AdamwStep& step, int64_t begin, int64_t end);
+void adamw_idle(const AdamwRow& row, const AdamwStep* steps, int64_t n_steps);
 void gather(const float* table, const int32_t* ids, int64_t rows, int64_t width, float* y);
 void gather_int8(const int8_t* table, const float* scales, const int32_t* ids, int64_t rows, int64_t width, float* y);
 

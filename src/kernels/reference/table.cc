@@ -33,6 +33,7 @@ KernelTable table() {
   table.dropout = dropout;
   table.sum_of_squares = sum_of_squares;
   table.adamw = adamw;
+  table.adamw_idle = adamw_idle;
   table.gather = gather;
   table.gather_int8 = gather_int8;
   return table;

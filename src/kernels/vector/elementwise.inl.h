@@ -112,5 +112,35 @@ void adamw(const AdamwStep& step, int64_t begin, int64_t end) {
   });
 }
 
+template <typename V>
+void adamw_idle(const AdamwRow& row, const AdamwStep* steps, int64_t n_steps) {
+  using Float = typename V::Float;
+  // A row that never had a gradient only decays.
+  bool is_fresh = true;
+  for (int64_t i = 0; i < row.n && is_fresh; ++i) is_fresh = row.m[i] == 0 && row.v[i] == 0;
+  for (const AdamwStep* step = steps; step < steps + n_steps; ++step) {
+    const Float decay = V::broadcast(static_cast<float>(1.0 - static_cast<double>(step->lr) * step->weight_decay));
+    if (is_fresh) {
+      for_each_vector<V>(row.n, [&](int64_t i, auto lanes) {
+        V::store(row.weight + i, V::load(row.weight + i, lanes) * decay, lanes);
+      });
+      continue;
+    }
+    const Float beta1 = V::broadcast(step->beta1);
+    const Float beta2 = V::broadcast(step->beta2);
+    const Float rate = V::broadcast(step->lr / step->bias1);
+    const Float unbias2 = V::broadcast(1.0f / step->bias2);
+    const Float eps = V::broadcast(step->eps);
+    for_each_vector<V>(row.n, [&](int64_t i, auto lanes) {
+      const Float m = V::load(row.m + i, lanes) * beta1;
+      const Float v = V::load(row.v + i, lanes) * beta2;
+      V::store(row.m + i, m, lanes);
+      V::store(row.v + i, v, lanes);
+      const Float update = m / (V::sqrt(v * unbias2) + eps);
+      V::store(row.weight + i, V::fnma(rate, update, V::load(row.weight + i, lanes) * decay), lanes);
+    });
+  }
+}
+
 }  // namespace
 }  // namespace fettle::vector

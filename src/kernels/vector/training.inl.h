@@ -36,6 +36,7 @@ void install(KernelTable& table) {
   table.dropout = dropout<V>;
   table.sum_of_squares = sum_of_squares<V>;
   table.adamw = adamw<V>;
+  table.adamw_idle = adamw_idle<V>;
 }
 
 }  // namespace

@@ -1,7 +1,9 @@
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <bit>
 #include <cstring>
+#include <numeric>
 #include <string>
 #include <vector>
 
@@ -201,6 +203,70 @@ class ScatterNode : public NodeKernel {
   std::string where_;
 };
 
+// A stable sort brings equal ids together in row order; each distinct id is summed by one task, so that sums do not
+// depend on the number of threads.
+class SumEqualRowsNode : public NodeKernel {
+ public:
+  explicit SumEqualRowsNode(const NodeBinding& binding)
+      : ids_(binding.input(0)),
+        d_y_(binding.input(1)),
+        rows_(binding.output(0)),
+        row_ids_(binding.output(1)),
+        squares_(binding.output(2)),
+        table_rows_(binding.attributes().get_int("table_rows")),
+        where_(binding.node.name) {}
+
+  void run(const RunContext& context) override {
+    const int32_t* ids = context[ids_].i32();
+    const Slot& d_y = context[d_y_];
+    check_ids(ids, d_y.rows, table_rows_, where_);
+    sort(ids, d_y.rows);
+    const auto n_distinct = static_cast<int64_t>(begins_.size()) - 1;
+    auto* row_ids = static_cast<int32_t*>(context[row_ids_].data);
+    for (int64_t i = 0; i < d_y.rows; ++i) row_ids[i] = i < n_distinct ? ids[order_[begins_[i]]] : -1;
+    row_squares_.assign(static_cast<size_t>(d_y.rows), 0);
+    for_row_ranges(context, d_y.rows, d_y.width, kGatherGrain, [&](int64_t begin, int64_t end) {
+      for (int64_t i = begin; i < end; ++i) sum_row(context, i, n_distinct);
+    });
+    double squares = 0;
+    for (const double row : row_squares_) squares += row;
+    context[squares_].f32()[0] = static_cast<float>(squares);
+  }
+
+ private:
+  void sort(const int32_t* ids, int64_t n) {
+    order_.resize(static_cast<size_t>(n));
+    std::iota(order_.begin(), order_.end(), 0);
+    std::stable_sort(order_.begin(), order_.end(), [ids](int32_t a, int32_t b) { return ids[a] < ids[b]; });
+    begins_.clear();
+    for (int64_t i = 0; i < n; ++i) {
+      if (i == 0 || ids[order_[i]] != ids[order_[i - 1]]) begins_.push_back(static_cast<int32_t>(i));
+    }
+    begins_.push_back(static_cast<int32_t>(n));
+  }
+
+  void sum_row(const RunContext& context, int64_t i, int64_t n_distinct) {
+    const Slot& d_y = context[d_y_];
+    float* sum = context[rows_].f32() + i * d_y.width;
+    const auto row_bytes = static_cast<size_t>(d_y.width) * sizeof(float);
+    if (i >= n_distinct) {
+      std::memset(sum, 0, row_bytes);
+      return;
+    }
+    const auto row = [&](int32_t at) { return d_y.f32() + order_[at] * d_y.width; };
+    std::memcpy(sum, row(begins_[i]), row_bytes);
+    for (int32_t at = begins_[i] + 1; at < begins_[i + 1]; ++at) context.table->add(sum, row(at), sum, d_y.width);
+    row_squares_[i] = context.table->sum_of_squares(sum, d_y.width);
+  }
+
+  ValueId ids_, d_y_, rows_, row_ids_, squares_;
+  int64_t table_rows_;
+  std::string where_;
+  std::vector<int32_t> order_;   // rows of d_y by id
+  std::vector<int32_t> begins_;  // where each distinct id begins in order_, and its end
+  std::vector<double> row_squares_;
+};
+
 }  // namespace
 
 std::unique_ptr<NodeKernel> make_gather_rows(const NodeBinding& binding) {
@@ -212,6 +278,9 @@ std::unique_ptr<NodeKernel> make_embed_layer_norm(const NodeBinding& binding) {
 
 std::unique_ptr<NodeKernel> make_scatter_rows(const NodeBinding& binding) {
   return std::make_unique<ScatterNode>(binding);
+}
+std::unique_ptr<NodeKernel> make_sum_equal_rows(const NodeBinding& binding) {
+  return std::make_unique<SumEqualRowsNode>(binding);
 }
 
 }  // namespace fettle

@@ -17,6 +17,7 @@ std::unique_ptr<NodeKernel> make_dropout(const NodeBinding&);
 std::unique_ptr<NodeKernel> make_gather_rows(const NodeBinding&);
 std::unique_ptr<NodeKernel> make_embed_layer_norm(const NodeBinding&);
 std::unique_ptr<NodeKernel> make_scatter_rows(const NodeBinding&);
+std::unique_ptr<NodeKernel> make_sum_equal_rows(const NodeBinding&);
 std::unique_ptr<NodeKernel> make_layer_norm(const NodeBinding&);
 std::unique_ptr<NodeKernel> make_layer_norm_grad(const NodeBinding&);
 std::unique_ptr<NodeKernel> make_attention(const NodeBinding&);

@@ -20,6 +20,7 @@ constexpr OpKernel kKernels[] = {
     {"gather_rows", make_gather_rows},
     {"embed_layer_norm", make_embed_layer_norm},
     {"scatter_rows", make_scatter_rows},
+    {"sum_equal_rows", make_sum_equal_rows},
     {"layer_norm", make_layer_norm, kFirst},
     {"layer_norm_grad", make_layer_norm_grad},
     {"attention", make_attention},
