@@ -13,7 +13,8 @@ class Oracle {
 
   void layer_norm();
   void activation(const std::string& kind);
-  void cross_entropy(const std::string& which, double label_smoothing);
+  void cross_entropy(const std::string& which, double label_smoothing, bool weighted = false);
+  void binary_cross_entropy();
   void distillation(int64_t temperature);
   void attention();
 
@@ -72,11 +73,17 @@ void Oracle::activation(const std::string& kind) {
   expect_case(kind, test_.graph.node("activate", {x}, {{"kind", kind}}), {x});
 }
 
-void Oracle::cross_entropy(const std::string& which, double label_smoothing) {
+void Oracle::cross_entropy(const std::string& which, double label_smoothing, bool weighted) {
   const ValueId x = input(which, "x", {6, 5});
-  const ValueId labels = test_.indices("labels", {0, 4, -100, 2, 2, -100});
-  expect_case(which, test_.graph.node("softmax_cross_entropy", {x, labels}, {{"label_smoothing", label_smoothing}}),
-              {x});
+  std::vector<ValueId> inputs{x, test_.indices("labels", {0, 4, -100, 2, 2, -100})};
+  if (weighted) inputs.push_back(input(which, "weight", {5}));
+  expect_case(which, test_.graph.node("softmax_cross_entropy", inputs, {{"label_smoothing", label_smoothing}}), {x});
+}
+
+void Oracle::binary_cross_entropy() {
+  const ValueId x = input("binary_cross_entropy", "x", {6, 5});
+  const ValueId targets = input("binary_cross_entropy", "targets", {6, 5});
+  expect_case("binary_cross_entropy", test_.graph.node("binary_cross_entropy", {x, targets}), {x});
 }
 
 void Oracle::distillation(int64_t temperature) {
@@ -110,6 +117,9 @@ TEST(GraphOracle, OpsAndGradientsAreThoseOfPyTorch) {
   Oracle(cases).activation("gelu_tanh");
   Oracle(cases).cross_entropy("cross_entropy", 0);
   Oracle(cases).cross_entropy("cross_entropy_smooth", 0.1);
+  Oracle(cases).cross_entropy("cross_entropy_weighted", 0, true);
+  Oracle(cases).cross_entropy("cross_entropy_weighted_smooth", 0.1, true);
+  Oracle(cases).binary_cross_entropy();
   Oracle(cases).distillation(1);
   Oracle(cases).distillation(4);
   Oracle(cases).attention();

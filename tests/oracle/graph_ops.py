@@ -47,6 +47,19 @@ def cross_entropy(smoothing):
     return case({"x": x}, F.cross_entropy(x, labels, label_smoothing=smoothing).reshape(1), [x])
 
 
+def weighted_cross_entropy(smoothing):
+    x = leaf(6, 5)
+    weight = torch.tensor([0.5, 2.0, 3.0, 1.0, 0.25])
+    labels = torch.tensor([0, 4, -100, 2, 2, -100])
+    loss = F.cross_entropy(x, labels, weight=weight, label_smoothing=smoothing).reshape(1)
+    return case({"x": x, "weight": weight}, loss, [x])
+
+
+def binary_cross_entropy():
+    x, targets = leaf(6, 5), (torch.randn(6, 5) > 0.3).double()
+    return case({"x": x, "targets": targets}, F.binary_cross_entropy_with_logits(x, targets).reshape(1), [x])
+
+
 def distillation(temperature):
     student, teacher = leaf(6, 5), torch.randn(6, 5) * 2
     loss = F.kl_div(F.log_softmax(student / temperature, -1), F.softmax(teacher / temperature, -1), reduction="batchmean")
@@ -73,6 +86,9 @@ cases = {
     "distillation_1": distillation(1.0),
     "distillation_4": distillation(4.0),
     "attention": attention(),
+    "cross_entropy_weighted": weighted_cross_entropy(0.0),
+    "cross_entropy_weighted_smooth": weighted_cross_entropy(0.1),
+    "binary_cross_entropy": binary_cross_entropy(),
 }
 with open(sys.argv[1], "w") as output:
     json.dump(cases, output)

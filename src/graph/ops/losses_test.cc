@@ -1,4 +1,4 @@
-// softmax, log_softmax, softmax_cross_entropy, distillation_loss and mean_squared_error.
+// softmax, log_softmax, softmax_cross_entropy, binary_cross_entropy, distillation_loss and mean_squared_error.
 #include "graph/ops/gradient_check.h"
 
 namespace fettle {
@@ -51,6 +51,32 @@ TEST(SoftmaxCrossEntropy, Gradient) {
   }
 }
 
+TEST(SoftmaxCrossEntropy, WeightsOfClasses) {
+  TestGraph test;
+  // Probabilities (1/4, 3/4), (1/2, 1/2), (3/4, 1/4).
+  const ValueId logits = test.floats("x", {0, std::log(3.0), 7, 7, std::log(3.0), 0}, {3, 2});
+  const ValueId weights = test.floats("w", {3, 0.5}, {2});
+  const ValueId loss = test.graph.node("softmax_cross_entropy", {logits, test.indices("labels", {0, -1, 1}), weights});
+  expect_values(test.evaluate(loss), {(3 * std::log(4.0) + 0.5 * std::log(4.0)) / 3.5});
+  const ValueId other = test.graph.node("softmax_cross_entropy", {logits, test.indices("others", {1, 0, 1}), weights});
+  expect_values(test.evaluate(other), {(0.5 * std::log(4.0 / 3) + 3 * std::log(2.0) + 0.5 * std::log(4.0)) / 4});
+  const ValueId ones = test.floats("ones", {1, 1}, {2});
+  const ValueId same = test.graph.node("softmax_cross_entropy", {logits, test.indices("same", {0, -1, 1}), ones});
+  expect_values(test.evaluate(same), {(std::log(4.0) + std::log(4.0)) / 2});
+}
+
+TEST(SoftmaxCrossEntropy, LabelsOfNoWeightHaveNoLoss) {
+  TestGraph test;
+  const ValueId logits = test.random("x", {2, 3});
+  const ValueId weights = test.floats("w", {0, 1, 2}, {3});
+  const ValueId loss = test.graph.node("softmax_cross_entropy", {logits, test.indices("labels", {0, 0}), weights});
+  expect_values(test.evaluate(loss), {0});
+  expect_values(test.evaluate(differentiate(test.graph, loss, std::vector{logits})[0]), std::vector<double>(6, 0));
+  expect_error(ErrorCode::kFailed, "", [&] {
+    test.graph.node("softmax_cross_entropy", {logits, test.indices("l", {0, 0}), test.floats("two", {1, 1}, {2})});
+  });
+}
+
 TEST(SoftmaxCrossEntropy, ALabelBeyondTheClassesIsBadInput) {
   TestGraph test;
   const ValueId logits = test.random("x", {2, 3});
@@ -59,6 +85,19 @@ TEST(SoftmaxCrossEntropy, ALabelBeyondTheClassesIsBadInput) {
   expect_error(ErrorCode::kFailed, "rows of logits and labels", [&] {
     test.graph.node("softmax_cross_entropy", {logits, test.indices("three", {0, 1, 2})});
   });
+}
+
+TEST(BinaryCrossEntropy, MeanOverAllLabels) {
+  TestGraph test;
+  // Probabilities 3/4, 1/2, 1/4 and, far away, 1 and 0.
+  const double l = std::log(3.0);
+  const ValueId logits = test.floats("x", {l, 0, -l, 1000, -1000, 1000}, {2, 3});
+  const ValueId targets = test.floats("t", {1, 0.5, 0, 1, 0, 0}, {2, 3});
+  const ValueId loss = test.graph.node("binary_cross_entropy", {logits, targets});
+  expect_values(test.evaluate(loss), {(std::log(4.0 / 3) + std::log(2.0) + std::log(4.0 / 3) + 1000) / 6});
+  const std::vector<ValueId> d = differentiate(test.graph, loss, std::vector{logits, targets});
+  expect_values(test.evaluate(d[0]), {-0.25 / 6, 0, 0.25 / 6, 0, 0, 1.0 / 6});
+  EXPECT_EQ(d[1], kNoValue);
 }
 
 TEST(DistillationLoss, EqualLogitsHaveNoLoss) {

@@ -188,6 +188,7 @@ class OpCases {
       const ValueId logits = test.graph.node("log_softmax", {matrix("logits")});
       op("softmax_cross_entropy_grad", {logits, labels(), test.random("d", {1})}, smoothing);
     }
+    add_weighted_cross_entropy(smoothing);
     {
       begin();
       const ValueId student = matrix("student");
@@ -204,9 +205,43 @@ class OpCases {
       const ValueId b = matrix("b");
       op("mean_squared_error", {a, b}, {}, {a, b});
     }
+    add_binary_cross_entropy();
     TestGraph& test = begin();
     const ValueId a = matrix("a");
     op("mean_squared_error_grad", {a, matrix("b"), test.random("d", {1})}, {});
+  }
+
+  ValueId class_weights() {
+    std::vector<double> weights;
+    for (int64_t c = 0; c < width_; ++c) weights.push_back(0.25 + 0.5 * static_cast<double>(c % 5));
+    return built_.back().test.floats("class weights", weights, {width_});
+  }
+
+  void add_weighted_cross_entropy(const Attributes& smoothing) {
+    {
+      begin();
+      const ValueId logits = matrix("logits");
+      op("softmax_cross_entropy with weights", {logits, labels(), class_weights()}, smoothing, {logits});
+    }
+    TestGraph& test = begin();
+    const ValueId logits = test.graph.node("log_softmax", {matrix("logits")});
+    op("softmax_cross_entropy_grad with weights", {logits, labels(), test.random("d", {1}), class_weights()},
+       smoothing);
+  }
+
+  ValueId yes_or_no() {
+    std::vector<double> values;
+    for (int64_t i = 0; i < rows_ * width_; ++i) values.push_back(i % 3 == 0 ? 1 : i % 7 == 0 ? 0.5 : 0);
+    return built_.back().test.floats("targets", values, {rows_, width_});
+  }
+
+  void add_binary_cross_entropy() {
+    begin();
+    const ValueId logits = matrix("logits");
+    op("binary_cross_entropy", {logits, yes_or_no()}, {}, {logits});
+    TestGraph& test = begin();
+    const ValueId x = matrix("logits");
+    op("binary_cross_entropy_grad", {x, yes_or_no(), test.random("d", {1})}, {});
   }
 
   // Sequences of one token, none, and the rest.

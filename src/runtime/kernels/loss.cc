@@ -38,15 +38,21 @@ class SoftmaxNode : public NodeKernel {
   SoftmaxKernel kernel_;
 };
 
-int64_t count_labelled(const int32_t* labels, int64_t rows, int64_t n_classes, const std::string& where) {
-  int64_t n = 0;
+// The sum of the weights of the labels, or their number where `weights` is null.
+double weigh_labels(const int32_t* labels, int64_t rows, int64_t n_classes, const float* weights,
+                    const std::string& where) {
+  double sum = 0;
   for (int64_t r = 0; r < rows; ++r) {
     if (labels[r] >= n_classes) {
       bad_input(where, fmt::format("label {} at row {} is outside the {} classes", labels[r], r, n_classes));
     }
-    n += labels[r] >= 0 ? 1 : 0;
+    if (labels[r] >= 0) sum += weights == nullptr ? 1.0 : static_cast<double>(weights[labels[r]]);
   }
-  return n;
+  return sum;
+}
+
+const float* weights_of(const RunContext& context, ValueId id) {
+  return id == kNoValue ? nullptr : context[id].f32();
 }
 
 class CrossEntropyNode : public NodeKernel {
@@ -54,6 +60,7 @@ class CrossEntropyNode : public NodeKernel {
   explicit CrossEntropyNode(const NodeBinding& binding)
       : logits_(binding.input(0)),
         labels_(binding.input(1)),
+        weights_(binding.input(2)),
         loss_(binding.output(0)),
         log_probabilities_(binding.output(1)),
         smoothing_(binding.attributes().get_double("label_smoothing", 0)),
@@ -63,32 +70,35 @@ class CrossEntropyNode : public NodeKernel {
     const Slot& logits = context[logits_];
     const Slot& log_p = context[log_probabilities_];
     const int32_t* labels = context[labels_].i32();
-    const int64_t n_labelled = count_labelled(labels, log_p.rows, log_p.width, where_);
+    const float* weights = weights_of(context, weights_);
+    const double total = weigh_labels(labels, log_p.rows, log_p.width, weights, where_);
     row_losses_.resize(static_cast<size_t>(log_p.rows));
     for_row_ranges(context, log_p.rows, log_p.width, kSoftmaxGrain, [&](int64_t begin, int64_t end) {
       copy_rows(logits, log_p, begin, end);
       context.table->log_softmax(log_p.f32() + begin * log_p.width, end - begin, log_p.width);
-      for (int64_t r = begin; r < end; ++r) row_losses_[static_cast<size_t>(r)] = row_loss(log_p, r, labels[r]);
+      for (int64_t r = begin; r < end; ++r)
+        row_losses_[static_cast<size_t>(r)] = row_loss(log_p, r, labels[r], weights);
     });
     double sum = 0;
     for (const double row : row_losses_) sum += row;
-    context[loss_].f32()[0] = n_labelled == 0 ? 0.0f : static_cast<float>(sum / static_cast<double>(n_labelled));
+    context[loss_].f32()[0] = total == 0 ? 0.0f : static_cast<float>(sum / total);
   }
 
  private:
-  double row_loss(const Slot& log_p, int64_t r, int32_t label) const {
+  double row_loss(const Slot& log_p, int64_t r, int32_t label, const float* weights) const {
     if (label < 0) return 0;
     const float* row = log_p.f32() + r * log_p.width;
-    double loss = -(1 - smoothing_) * static_cast<double>(row[label]);
+    const auto weight = [weights](int64_t c) { return weights == nullptr ? 1.0 : static_cast<double>(weights[c]); };
+    double loss = -(1 - smoothing_) * weight(label) * static_cast<double>(row[label]);
     if (smoothing_ > 0) {
       double sum = 0;
-      for (int64_t c = 0; c < log_p.width; ++c) sum += static_cast<double>(row[c]);
+      for (int64_t c = 0; c < log_p.width; ++c) sum += weight(c) * static_cast<double>(row[c]);
       loss -= smoothing_ * sum / static_cast<double>(log_p.width);
     }
     return loss;
   }
 
-  ValueId logits_, labels_, loss_, log_probabilities_;
+  ValueId logits_, labels_, weights_, loss_, log_probabilities_;
   double smoothing_;
   std::string where_;
   std::vector<double> row_losses_;
@@ -100,6 +110,7 @@ class CrossEntropyGradNode : public NodeKernel {
       : log_probabilities_(binding.input(0)),
         labels_(binding.input(1)),
         d_loss_(binding.input(2)),
+        weights_(binding.input(3)),
         d_logits_(binding.output(0)),
         smoothing_(binding.attributes().get_double("label_smoothing", 0)),
         where_(binding.node.name) {}
@@ -108,8 +119,9 @@ class CrossEntropyGradNode : public NodeKernel {
     const Slot& log_p = context[log_probabilities_];
     const Slot& d = context[d_logits_];
     const int32_t* labels = context[labels_].i32();
-    const int64_t n_labelled = count_labelled(labels, d.rows, d.width, where_);
-    const float factor = n_labelled == 0 ? 0.0f : context[d_loss_].f32()[0] / static_cast<float>(n_labelled);
+    const float* weights = weights_of(context, weights_);
+    const double total = weigh_labels(labels, d.rows, d.width, weights, where_);
+    const float factor = total == 0 ? 0.0f : context[d_loss_].f32()[0] / static_cast<float>(total);
     const float everywhere = static_cast<float>(smoothing_ / static_cast<double>(d.width));
     const float at_label = static_cast<float>(1 - smoothing_);
     for_row_ranges(context, d.rows, d.width, kSoftmaxGrain, [&](int64_t begin, int64_t end) {
@@ -122,6 +134,10 @@ class CrossEntropyGradNode : public NodeKernel {
         }
         // The softmax of log-probabilities is the probabilities themselves.
         context.table->softmax(row, 1, d.width);
+        if (weights != nullptr) {
+          weighted_gradient(row, d.width, labels[r], weights, factor);
+          continue;
+        }
         row[labels[r]] -= at_label;
         for (int64_t c = 0; c < d.width; ++c) row[c] = (row[c] - everywhere) * factor;
       }
@@ -129,7 +145,19 @@ class CrossEntropyGradNode : public NodeKernel {
   }
 
  private:
-  ValueId log_probabilities_, labels_, d_loss_, d_logits_;
+  // From the row's probabilities, in place.
+  void weighted_gradient(float* row, int64_t n_classes, int32_t label, const float* weights, float factor) const {
+    const double everywhere = smoothing_ / static_cast<double>(n_classes);
+    const double at_label = (1 - smoothing_) * static_cast<double>(weights[label]);
+    double target = at_label;
+    for (int64_t c = 0; c < n_classes; ++c) target += everywhere * static_cast<double>(weights[c]);
+    for (int64_t c = 0; c < n_classes; ++c) {
+      const double own = (c == label ? at_label : 0) + everywhere * static_cast<double>(weights[c]);
+      row[c] = static_cast<float>(static_cast<double>(row[c]) * target - own) * factor;
+    }
+  }
+
+  ValueId log_probabilities_, labels_, d_loss_, weights_, d_logits_;
   double smoothing_;
   std::string where_;
 };

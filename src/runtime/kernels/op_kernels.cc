@@ -6,7 +6,7 @@ namespace {
 constexpr uint32_t kFirst = 1;
 constexpr uint32_t kSecond = 2;
 
-// What is not listed runs by its reference: the losses of distillation, small and rare.
+// What is not listed runs by its reference: losses that are small and rare.
 constexpr OpKernel kKernels[] = {
     {"linear", make_linear},
     {"linear_qkv", make_linear_qkv},
