@@ -75,10 +75,15 @@ std::vector<std::string> label_list(const std::vector<DataRow>& rows, const Data
     const auto labels = clinc_oos_labels();
     return {labels.begin(), labels.end()};
   }
+  if (options.label_kind == LabelKind::kNumber) return {"LABEL_0"};  // transformers' name for it
   std::vector<std::string> labels;
   std::unordered_map<std::string_view, bool> seen;
+  const auto add = [&](const std::string& label) {
+    if (seen.emplace(label, true).second) labels.push_back(label);
+  };
   for (const DataRow& row : rows) {
-    if (row.label && seen.emplace(*row.label, true).second) labels.push_back(*row.label);
+    if (row.label) add(*row.label);
+    if (row.label_set) std::for_each(row.label_set->begin(), row.label_set->end(), add);
   }
   if (options.label_order == LabelOrder::kSorted) sort_labels(labels);
   return labels;
@@ -99,6 +104,14 @@ class LabelIds {
     bad_input(row_name(file_, row),
               "label '" + printable(label) + "' is not among the " + std::to_string(labels_.size()) + " known ones");
   }
+  // Rising, each once.
+  std::vector<int32_t> find_all(const std::vector<std::string>& labels, int64_t row) const {
+    std::vector<int32_t> ids;
+    for (const std::string& label : labels) ids.push_back(find(label, row));
+    std::sort(ids.begin(), ids.end());
+    ids.erase(std::unique(ids.begin(), ids.end()), ids.end());
+    return ids;
+  }
 
  private:
   const std::vector<std::string>& labels_;
@@ -115,10 +128,13 @@ Dataset load_dataset(std::string_view spec, const DataOptions& options) {
   result.source = spec;
   result.labels = label_list(rows, options);
   const LabelIds ids(result.labels, spec);
+  result.label_kind = options.label_kind;
   result.examples.reserve(rows.size());
   for (DataRow& row : rows) {
     const int32_t label = row.label ? ids.find(*row.label, row.number) : kUnlabelled;
-    result.examples.push_back({std::move(row.text), std::move(row.text_pair), label});
+    Example& example = result.examples.emplace_back(Example{std::move(row.text), std::move(row.text_pair), label});
+    if (row.label_set) example.label_set = ids.find_all(*row.label_set, row.number);
+    if (row.label_number) example.number = *row.label_number;
   }
   const auto oos = std::find(result.labels.begin(), result.labels.end(), options.oos_name);
   if (oos != result.labels.end()) result.oos_label = static_cast<int32_t>(oos - result.labels.begin());

@@ -3,7 +3,9 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <limits>
 #include <map>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -12,15 +14,23 @@ namespace fettle {
 
 constexpr int32_t kUnlabelled = -1;
 
+// What an example's label is.
+enum class LabelKind : uint8_t { kOne, kSet /* any number of labels, none too */, kNumber };
+
 struct Example {
   std::string text;
   std::string text_pair;  // second text, often empty
   int32_t label = kUnlabelled;
+  // Of data of the other kinds, whose `label` stays kUnlabelled: rising ids, absent where there is no label; NaN
+  // likewise.
+  std::optional<std::vector<int32_t>> label_set = std::nullopt;
+  double number = std::numeric_limits<double>::quiet_NaN();
 };
 
 struct Dataset {
   std::vector<Example> examples;
-  std::vector<std::string> labels;  // by id
+  std::vector<std::string> labels;  // by id; of numbers the one name of what they are
+  LabelKind label_kind = LabelKind::kOne;
   // Id of the out-of-scope class ("oos", or as given), -1 when there is none.
   int32_t oos_label = -1;
   std::string source;  // as the user named it, for messages and reports
@@ -41,6 +51,8 @@ struct DataOptions {
   bool include_oos = false;
   std::string oos_name = "oos";
   LabelOrder label_order = LabelOrder::kSorted;
+  LabelKind label_kind = LabelKind::kOne;
+  std::string label_separator = "|";  // between the labels of a set in a column of .csv and .tsv
   // When not empty, ids follow this list and any other label is an error naming the row (kBadInput).
   std::vector<std::string> labels;
 };
@@ -53,6 +65,9 @@ struct DataOptions {
 // - A label that is null, empty or absent leaves its row unlabelled; a whole number is the name of a label, or the id
 // of
 //   one when `options.labels` has no such name.
+// - Sets of labels are lists in JSON, under "labels" where the label column is not named otherwise (a single string or
+//   whole number is a set of one); in .csv and .tsv they are joined by the separator, and an empty field is the empty
+//   set. Numbers are JSON numbers or text that is one, finite.
 // Errors: kIo when it cannot be read; kUsage for an unknown ending; kBadInput naming file and row for malformed rows,
 // missing columns, unknown labels, invalid UTF-8 and empty data.
 Dataset load_dataset(std::string_view spec, const DataOptions& options = {});

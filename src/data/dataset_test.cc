@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <cmath>
 #include <fstream>
 
 #include "base/error.h"
@@ -62,6 +63,62 @@ TEST_F(DatasetTest, JsonLines) {
   EXPECT_EQ(data.examples[1].text, std::string("\0b", 2));
   EXPECT_EQ(data.examples[1].text_pair, "c");
   EXPECT_EQ(data.examples[1].label, kUnlabelled);
+}
+
+TEST_F(DatasetTest, SetsOfLabels) {
+  using Set = std::vector<int32_t>;
+  const DataOptions sets{.label_kind = LabelKind::kSet};
+  const Dataset json = load_dataset(
+      write("a.jsonl",
+            "{\"text\":\"1\",\"labels\":[\"b\",\"a\",\"b\"]}\n{\"text\":\"2\",\"labels\":[]}\n{\"text\":\"3\"}\n"
+            "{\"text\":\"4\",\"labels\":\"c|d\"}\n{\"text\":\"5\",\"labels\":null,\"label\":[\"z\"]}\n"),
+      sets);
+  EXPECT_EQ(json.label_kind, LabelKind::kSet);
+  EXPECT_EQ(json.labels, (std::vector<std::string>{"a", "b", "c|d"}));
+  EXPECT_EQ(json.examples[0].label_set, (Set{0, 1}));
+  EXPECT_EQ(json.examples[1].label_set, Set{});
+  EXPECT_FALSE(json.examples[2].label_set.has_value());
+  EXPECT_EQ(json.examples[3].label_set, Set{2});
+  EXPECT_FALSE(json.examples[4].label_set.has_value());
+  for (const Example& example : json.examples) EXPECT_EQ(example.label, kUnlabelled);
+
+  const std::string csv = write("a.csv", "text,labels\nx,b|a\ny,\nz,c\n");
+  const Dataset table = load_dataset(csv, sets);
+  EXPECT_EQ(table.labels, (std::vector<std::string>{"a", "b", "c"}));
+  EXPECT_EQ(table.examples[0].label_set, (Set{0, 1}));
+  EXPECT_EQ(table.examples[1].label_set, Set{});
+  EXPECT_EQ(table.examples[2].label_set, Set{2});
+  DataOptions others = sets;
+  others.label_separator = "b|";
+  EXPECT_EQ(load_dataset(csv, others).labels, (std::vector<std::string>{"", "a", "c"}));
+  EXPECT_NE(error_of(csv, {.label_kind = LabelKind::kSet, .labels = {"a", "b"}}).find("row 4: label 'c'"),
+            std::string::npos);
+  EXPECT_NE(error_of(write("b.jsonl", "{\"text\":\"1\",\"labels\":[1.5]}"), sets).find("whole number"),
+            std::string::npos);
+  EXPECT_NE(error_of(write("c.jsonl", "{\"text\":\"1\",\"labels\":[null]}"), sets).find("null"), std::string::npos);
+}
+
+TEST_F(DatasetTest, NumbersAsLabels) {
+  const DataOptions numbers{.label_kind = LabelKind::kNumber};
+  const Dataset json = load_dataset(write("a.jsonl",
+                                          "{\"text\":\"1\",\"label\":-2}\n{\"text\":\"2\",\"label\":\"3.5e1\"}\n"
+                                          "{\"text\":\"3\"}\n{\"text\":\"4\",\"label\":0.25}\n"),
+                                    numbers);
+  EXPECT_EQ(json.labels, std::vector<std::string>{"LABEL_0"});
+  EXPECT_EQ(json.examples[0].number, -2);
+  EXPECT_EQ(json.examples[1].number, 35);
+  EXPECT_TRUE(std::isnan(json.examples[2].number));
+  EXPECT_EQ(json.examples[3].number, 0.25);
+  const Dataset table = load_dataset(write("a.csv", "text,label\nx,+1.5\ny,\n"), numbers);
+  EXPECT_EQ(table.examples[0].number, 1.5);
+  EXPECT_TRUE(std::isnan(table.examples[1].number));
+  for (const char* bad : {"x", "1.5x", "nan", "inf", "1e999", "0x10", " 1", "+-1"}) {
+    const std::string message = error_of(write("b.csv", std::string("text,label\nx,") + bad + "\n"), numbers);
+    EXPECT_NE(message.find("row 2"), std::string::npos) << bad;
+    EXPECT_NE(message.find("is not a number"), std::string::npos) << message;
+  }
+  EXPECT_NE(error_of(write("b.jsonl", "{\"text\":\"1\",\"label\":[1]}"), numbers).find("not a number"),
+            std::string::npos);
 }
 
 TEST_F(DatasetTest, LabelOrders) {

@@ -130,6 +130,8 @@ Columns find_columns(const std::vector<std::string>& header, std::string_view fi
     columns.text = *text;
     columns.pair = find_column(header, options.pair_column);
     columns.label = find_column(header, options.label_column);
+    const bool is_set = options.label_kind == LabelKind::kSet && options.label_column == DataOptions().label_column;
+    if (is_set && !columns.label) columns.label = find_column(header, "labels");
   }
   const DataOptions defaults;
   if (!columns.label && options.label_column != defaults.label_column) {
@@ -158,7 +160,7 @@ std::vector<DataRow> read_delimited(std::string_view content, std::string_view f
     }
     DataRow row{.text = fields[columns.text], .number = reader.row()};
     if (columns.pair) row.text_pair = fields[*columns.pair];
-    if (columns.label && !fields[*columns.label].empty()) row.label = fields[*columns.label];
+    if (columns.label) set_label(row, fields[*columns.label], options, row_name(file, reader.row()));
     rows.push_back(std::move(row));
   }
   return rows;

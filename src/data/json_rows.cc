@@ -19,6 +19,47 @@ std::optional<std::string> label_value(const Json& value, const std::string& key
   bad_input(where, "'" + key + "' is neither a string nor a whole number");
 }
 
+std::vector<std::string> label_list(const Json& value, const std::string& key, const std::string& where) {
+  std::vector<std::string> labels;
+  for (const Json& item : value.is_array() ? value : Json::array({value})) {
+    const auto label = label_value(item, key, where);
+    if (!label) bad_input(where, "'" + key + "' has a null among its labels");
+    labels.push_back(*label);
+  }
+  return labels;
+}
+
+void read_label(const Json& value, const std::string& key, const DataOptions& options, const std::string& where,
+                DataRow& row) {
+  if (value.is_null()) return;
+  switch (options.label_kind) {
+    case LabelKind::kOne:
+      row.label = label_value(value, key, where);
+      return;
+    case LabelKind::kSet:
+      row.label_set = label_list(value, key, where);
+      return;
+    case LabelKind::kNumber:
+      if (value.is_number()) {
+        row.label_number = value.get<double>();
+      } else if (value.is_string()) {
+        set_label(row, value.get_ref<const std::string&>(), options, where);
+      } else {
+        bad_input(where, "'" + key + "' is not a number");
+      }
+  }
+}
+
+// Where an object has its label: sets may stand under "labels" when no column was named.
+Json::const_iterator find_label(const Json& json, const DataOptions& options) {
+  const bool is_default = options.label_column == DataOptions().label_column;
+  if (options.label_kind == LabelKind::kSet && is_default) {
+    const auto found = json.find("labels");
+    if (found != json.end()) return found;
+  }
+  return json.find(options.label_column);
+}
+
 DataRow object_row(const Json& json, std::string_view file, int64_t number, const DataOptions& options) {
   const std::string where = row_name(file, number);
   if (!json.is_object()) bad_input(where, "is not an object");
@@ -28,26 +69,28 @@ DataRow object_row(const Json& json, std::string_view file, int64_t number, cons
   row.text = text_value(*text, options.text_column, where);
   const auto pair = json.find(options.pair_column);
   if (pair != json.end() && !pair->is_null()) row.text_pair = text_value(*pair, options.pair_column, where);
-  const auto label = json.find(options.label_column);
-  if (label != json.end()) row.label = label_value(*label, options.label_column, where);
+  const auto label = find_label(json, options);
+  if (label != json.end()) read_label(*label, label.key(), options, where, row);
   const bool named = options.label_column != DataOptions().label_column;
   if (label == json.end() && named) bad_input(where, "has no '" + options.label_column + "'");
   return row;
 }
 
-DataRow pair_row(const Json& json, std::string_view file, int64_t number) {
+DataRow pair_row(const Json& json, std::string_view file, int64_t number, const DataOptions& options) {
   const std::string where = row_name(file, number);
   if (!json.is_array() || json.size() != 2 || !json[0].is_string() || !json[1].is_string()) {
     bad_input(where, "is not a pair [text, intent] of strings");
   }
-  return {.text = json[0].get<std::string>(), .label = json[1].get<std::string>(), .number = number};
+  DataRow row{.text = json[0].get<std::string>(), .number = number};
+  read_label(json[1], "intent", options, where, row);
+  return row;
 }
 
 void append_list(const Json& list, const std::string& file, const DataOptions& options, std::vector<DataRow>& rows) {
   int64_t number = 0;
   for (const Json& item : list) {
     ++number;
-    rows.push_back(item.is_array() ? pair_row(item, file, number) : object_row(item, file, number, options));
+    rows.push_back(item.is_array() ? pair_row(item, file, number, options) : object_row(item, file, number, options));
   }
 }
 

@@ -140,6 +140,18 @@ std::vector<std::string> parse_labels(const Json& json, HeadInConfig head, std::
   return labels;
 }
 
+constexpr std::array<ProblemType, 3> kProblems = {ProblemType::kSingleLabel, ProblemType::kMultiLabel,
+                                                  ProblemType::kRegression};
+
+ProblemType parse_problem(const Json& json, size_t n_labels, std::string_view where) {
+  if (!has_value(json, kProblemKey)) return n_labels == 1 ? ProblemType::kRegression : ProblemType::kSingleLabel;
+  const std::string name = json_string(json, kProblemKey, where);
+  const auto found = std::ranges::find(kProblems, name, problem_name);
+  if (found != kProblems.end()) return *found;
+  bad_input(std::string(where), fmt::format("\"{}\": \"{}\" is not known", kProblemKey, name),
+            "known: single_label_classification, multi_label_classification, regression");
+}
+
 std::vector<LayerConfig> parse_equal_layers(const Json& json, const ArchitectureKeys& keys, int64_t hidden_size,
                                             std::string_view where) {
   const int64_t n_layers = json_int(json, keys.n_layers, 1, kMaxLayers, where);
@@ -212,6 +224,18 @@ Json without_known_keys(const Json& json, const ArchitectureKeys& keys, bool has
 
 }  // namespace
 
+std::string_view problem_name(ProblemType problem) {
+  switch (problem) {
+    case ProblemType::kSingleLabel:
+      return "single_label_classification";
+    case ProblemType::kMultiLabel:
+      return "multi_label_classification";
+    case ProblemType::kRegression:
+      return "regression";
+  }
+  return "?";
+}
+
 int64_t ModelConfig::first_position() const {
   return architecture_keys(architecture).positions_follow_padding ? pad_token_id + 1 : 0;
 }
@@ -252,6 +276,7 @@ ModelConfig parse_config(const Json& json, std::string_view where) {
     bad_input(std::string(where), fmt::format("\"initializer_range\" is {}", config.initializer_range));
   }
   config.labels = parse_labels(json, head, where);
+  config.problem = parse_problem(json, config.labels.size(), where);
   config.other = without_known_keys(json, keys, !config.labels.empty());
   return config;
 }

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/json.h"
@@ -10,6 +11,13 @@
 namespace fettle {
 
 enum class Architecture : uint8_t { kBert, kDistilBert, kRoberta, kXlmRoberta, kAlbert };
+
+// What a classification head's outputs mean: transformers' "problem_type".
+enum class ProblemType : uint8_t {
+  kSingleLabel,  // one label: softmax
+  kMultiLabel,   // any number of labels: a sigmoid each
+  kRegression    // numbers, as they are
+};
 
 struct LayerConfig {
   int64_t n_heads = 12;
@@ -38,6 +46,7 @@ struct ModelConfig {
   double initializer_range = 0.02;
   int64_t pad_token_id = 0;
   std::vector<std::string> labels;  // by id; empty for a model without a classification head
+  ProblemType problem = ProblemType::kSingleLabel;
   // Everything of the file that is not named above, kept and written back ("torch_dtype", "transformers_version", …).
   Json other = Json::object();
 
@@ -50,6 +59,9 @@ struct ModelConfig {
   int64_t group_of_layer(int64_t layer) const { return layer * n_layer_groups / static_cast<int64_t>(layers.size()); }
 };
 
+// "multi_label_classification" and its like.
+std::string_view problem_name(ProblemType problem);
+// A head with one output and no "problem_type" is one of regression, as in transformers.
 // Errors: kBadInput naming `where` and the key for missing, mistyped or out-of-range values (limits in hardening.md),
 // and for architectures that fettle does not know. Layers of unequal width are read from the key "fettle_layers".
 ModelConfig parse_config(const Json& json, std::string_view where);

@@ -12,6 +12,9 @@ namespace fettle {
 // Widths of layers that differ, which transformers has no key for: [{n_heads, head_dim, intermediate_size}, …].
 inline constexpr const char* kLayersKey = "fettle_layers";
 
+// Left in ModelConfig::other as it was read; written anew where it says something.
+inline constexpr const char* kProblemKey = "problem_type";
+
 // ALBERT's own.
 inline constexpr const char* kEmbeddingSizeKey = "embedding_size";
 inline constexpr const char* kGroupsKey = "num_hidden_groups";

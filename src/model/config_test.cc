@@ -228,6 +228,44 @@ struct Refused {
   const char* message;
 };
 
+// transformers: "problem_type", or by the number of labels where it is absent.
+TEST(Config, ProblemsSurvive) {
+  const auto problem_of = [](const Json& json) { return parse_config(json, "config.json").problem; };
+  Json json = json_of(kRoberta);
+  EXPECT_EQ(problem_of(json), ProblemType::kSingleLabel);
+  json["problem_type"] = nullptr;
+  EXPECT_EQ(problem_of(json), ProblemType::kSingleLabel);
+  json["problem_type"] = "multi_label_classification";
+  EXPECT_EQ(problem_of(json), ProblemType::kMultiLabel);
+  json["problem_type"] = "regression";
+  EXPECT_EQ(problem_of(json), ProblemType::kRegression);
+  json["id2label"] = {{"0", "LABEL_0"}};
+  json["problem_type"] = "single_label_classification";
+  EXPECT_EQ(problem_of(json), ProblemType::kSingleLabel);
+  json.erase("problem_type");
+  EXPECT_EQ(problem_of(json), ProblemType::kRegression);
+  json["problem_type"] = "ranking";
+  try {
+    problem_of(json);
+    ADD_FAILURE();
+  } catch (const Error& error) {
+    EXPECT_THAT(error.what(), HasSubstr("\"ranking\" is not known"));
+  }
+
+  for (const size_t n_labels : {1, 2}) {
+    for (const ProblemType problem : {ProblemType::kSingleLabel, ProblemType::kMultiLabel, ProblemType::kRegression}) {
+      ModelConfig config = make_encoder_config(1, 32, 10);
+      config.labels.assign(n_labels, "a");
+      if (n_labels == 2) config.labels[1] = "b";
+      config.problem = problem;
+      const Json written = config_to_json(config);
+      const ModelConfig read = parse_config(written, "config.json");
+      EXPECT_EQ(read.problem, problem);
+      EXPECT_EQ(config_to_json(read).dump(), written.dump());
+    }
+  }
+}
+
 TEST(Config, RefusesWhatItCannotCompute) {
   const Json absent = Json::value_t::discarded;
   const std::vector<Refused> cases = {

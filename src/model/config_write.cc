@@ -28,6 +28,14 @@ std::string hugging_face_activation(const std::string& activation) {
   return activation == "gelu_tanh" ? "gelu_new" : activation;
 }
 
+// It was said before, or a reader would take the problem for another one without being told.
+bool must_name_problem(const ModelConfig& config) {
+  const auto read = config.other.find(kProblemKey);
+  if (read != config.other.end() && !read->is_null()) return true;
+  const ProblemType unsaid = config.labels.size() == 1 ? ProblemType::kRegression : ProblemType::kSingleLabel;
+  return config.problem != unsaid;
+}
+
 void write_labels(const ModelConfig& config, const ArchitectureKeys& keys, Json& json) {
   json["architectures"] = Json::array({fmt::format("{}ForSequenceClassification", keys.class_prefix)});
   Json id2label = Json::object();
@@ -38,6 +46,7 @@ void write_labels(const ModelConfig& config, const ArchitectureKeys& keys, Json&
   }
   json["id2label"] = std::move(id2label);
   json["label2id"] = std::move(label2id);
+  if (must_name_problem(config)) json[kProblemKey] = std::string(problem_name(config.problem));
 }
 
 }  // namespace

@@ -40,10 +40,14 @@ class Loader {
         reader_(store, std::string(keys_.parameter_prefix), std::move(schemes), where_) {}
 
   void load() {
-    const bool other_labels =
-        options_.allow_new_head && !options_.labels.empty() && options_.labels != model_.config.labels;
+    const bool other_problem =
+        options_.allow_new_head && options_.problem.has_value() && *options_.problem != model_.config.problem;
+    const bool other_labels = options_.allow_new_head && !options_.labels.empty() &&
+                              (other_problem || options_.labels != model_.config.labels);
     // The same labels in another order, as a data set lists them, are no reason to forget what the head has learnt.
-    const bool new_labels = other_labels && !std::ranges::is_permutation(options_.labels, model_.config.labels);
+    const bool new_labels =
+        other_labels && (other_problem || !std::ranges::is_permutation(options_.labels, model_.config.labels));
+    if (other_problem) set_problem();
     if (other_labels && !new_labels) old_labels_ = model_.config.labels;
     if (other_labels) set_labels();
     const NamedShapes encoder = parameter_shapes(model_.config, {.head = Head::kHidden});
@@ -61,6 +65,11 @@ class Loader {
   void set_labels() {
     model_.config.labels = options_.labels;
     for (const char* key : {"architectures", "id2label", "label2id", "num_labels"}) model_.config.other.erase(key);
+  }
+
+  void set_problem() {
+    model_.config.problem = *options_.problem;
+    model_.config.other.erase(kProblemKey);
   }
 
   void require(const std::string& name, const Shape& shape) {

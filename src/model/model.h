@@ -57,7 +57,8 @@ struct Model {
 // else kBadInput.
 struct LoadOptions {
   bool allow_new_head = false;
-  std::vector<std::string> labels;  // for a new head
+  std::vector<std::string> labels;     // for a new head
+  std::optional<ProblemType> problem;  // of a new head; absent: that of the model's own
   uint64_t seed = 0;
 };
 Model load_model(const std::filesystem::path& folder, const LoadOptions& options = {});

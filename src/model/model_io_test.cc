@@ -461,6 +461,29 @@ TEST(ModelIo, ANewHeadIsMadeOnlyWhenAllowed) {
   EXPECT_THAT(error_of(scratch / "c"), HasSubstr("classifier.bias"));
 }
 
+TEST(ModelIo, AHeadOfAnotherProblemIsANewOne) {
+  const ScratchFolder scratch;
+  const Model pretrained = make_model(small_config(Architecture::kBert, {}), nullptr, 5);
+  save_model(pretrained, scratch / "m", false);
+  const LoadOptions sets{.allow_new_head = true, .labels = {"x", "y"}, .problem = ProblemType::kMultiLabel, .seed = 4};
+  const Model first = load_model(scratch / "m", sets);
+  EXPECT_EQ(first.config.problem, ProblemType::kMultiLabel);
+  save_model(first, scratch / "c", false);
+  EXPECT_EQ(load_model(scratch / "c").config.problem, ProblemType::kMultiLabel);
+  expect_equal(load_model(scratch / "c"), first);
+  // The same problem keeps the head, another one replaces it.
+  LoadOptions again = sets;
+  again.seed = 9;
+  expect_equal(load_model(scratch / "c", again), first);
+  again.problem = ProblemType::kSingleLabel;
+  const Model other = load_model(scratch / "c", again);
+  EXPECT_EQ(other.config.problem, ProblemType::kSingleLabel);
+  EXPECT_NE(0, std::memcmp(other.parameters.get("classifier.weight").decode().raw(),
+                           first.parameters.get("classifier.weight").decode().raw(), 64 * sizeof(float)));
+  save_model(other, scratch / "s", false);
+  EXPECT_EQ(load_model(scratch / "s").config.problem, ProblemType::kSingleLabel);
+}
+
 TEST(ModelIo, DisagreementsNameTensorAndFile) {
   const ScratchFolder scratch;
   const Model model = make_model(small_config(Architecture::kBert, {"a", "b"}), nullptr, 5);
