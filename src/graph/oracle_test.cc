@@ -17,6 +17,8 @@ class Oracle {
   void binary_cross_entropy();
   void distillation(int64_t temperature);
   void attention();
+  void relation(const std::string& which);
+  void of_rows(const std::string& which, const std::string& op);
 
  private:
   ValueId input(const std::string& which, const std::string& name, const Shape& shape) {
@@ -104,6 +106,31 @@ void Oracle::attention() {
   expect_case("attention", test_.graph.node("attention", {q, k, v, offsets}, attributes), {q, k, v});
 }
 
+void Oracle::relation(const std::string& which) {
+  const ValueId a = input(which, "a", {9, 8});
+  const bool of_values = which != "relation";
+  const ValueId b = of_values ? a : input(which, "b", {9, 8});
+  const ValueId teacher_a = input(which, "teacher_a", {9, 12});
+  const ValueId teacher_b = input(which, "teacher_b", {9, 12});
+  const ValueId offsets = test_.indices("offsets", {0, 3, 4, 9});
+  const ValueId loss =
+      test_.graph.add_nodes("relation_loss", {a, b, teacher_a, teacher_b, offsets}, {{"n_heads", int64_t{2}}})[0];
+  if (!of_values) return expect_case(which, loss, {a, b});
+  // Both gradients are the same value's, so they are summed.
+  const Json& expected = cases_.at(which);
+  expect_values(test_.evaluate(loss), expected.at("result").get<std::vector<double>>(), 1e-12);
+  const double d_result = expected.at("d_result").at(0).get<double>();
+  const ValueId scaled = test_.graph.node("scale", {loss}, {{"factor", d_result}});
+  const ValueId d = differentiate(test_.graph, scaled, std::vector{a})[0];
+  expect_values(test_.evaluate(d), expected.at("gradients").at(0).get<std::vector<double>>(), 1e-12);
+}
+
+void Oracle::of_rows(const std::string& which, const std::string& op) {
+  const ValueId student = input(which, "student", {6, 5});
+  const ValueId teacher = input(which, "teacher", {6, 5});
+  expect_case(which, test_.graph.node(op, {student, teacher}), {student});
+}
+
 // One process computes all cases, so one test compares them all.
 TEST(GraphOracle, OpsAndGradientsAreThoseOfPyTorch) {
   if (!python_has("torch")) GTEST_SKIP() << "python3-torch is not installed";
@@ -123,6 +150,10 @@ TEST(GraphOracle, OpsAndGradientsAreThoseOfPyTorch) {
   Oracle(cases).distillation(1);
   Oracle(cases).distillation(4);
   Oracle(cases).attention();
+  Oracle(cases).relation("relation");
+  Oracle(cases).relation("relation_of_values");
+  Oracle(cases).of_rows("cosine", "cosine_loss");
+  Oracle(cases).of_rows("mean_squared_error", "mean_squared_error");
 }
 
 }  // namespace

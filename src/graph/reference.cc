@@ -222,8 +222,8 @@ std::vector<double> attention_rows_values(const AttentionShape& shape, std::span
 double attention_flops(const NodeView& view, const SymbolBindings& bindings, double flops_per_pair) {
   const auto index = static_cast<size_t>(view.graph.find_symbol(kPairsSymbol).symbol);
   if (index < bindings.size() && bindings[index] >= 0) return flops_per_pair * static_cast<double>(bindings[index]);
-  // Offsets are the last input of attention_packed and the fourth of attention and attention_grad.
-  const size_t offsets = view.node.inputs.size() == 2 ? 1 : 3;
+  size_t offsets = view.node.inputs.size() - 1;
+  while (offsets > 0 && view.input_type(offsets).dtype != DType::kI32) --offsets;
   const double n_tokens = static_cast<double>(bind_shape(view.input_type(0), bindings)[0]);
   const double n_sequences = bound_elements(view.input_type(offsets), bindings) - 1;
   return n_sequences > 0 ? flops_per_pair * n_tokens * n_tokens / n_sequences : 0;

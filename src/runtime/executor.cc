@@ -136,8 +136,9 @@ void Executor::Impl::find_sequences() {
   if (pairs != graph.symbols().end()) sequences.pairs_symbol = static_cast<int32_t>(pairs - graph.symbols().begin());
   for (const Node& node : graph.nodes()) {
     const std::string_view op = node.op->name();
-    if (!op.starts_with("attention")) continue;
-    const ValueId offsets = node.inputs[op == "attention_packed" ? 1 : 3];
+    const bool is_relation = op.starts_with("relation_loss");
+    if (!op.starts_with("attention") && !is_relation) continue;
+    const ValueId offsets = node.inputs[op == "attention_packed" ? 1 : is_relation ? 4 : 3];
     if (sequences.offsets != kNoValue && sequences.offsets != offsets) {
       failed(node.name, "attends in other sequences than the node before");
     }

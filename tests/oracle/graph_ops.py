@@ -77,6 +77,36 @@ def attention():
     return case({"q": q, "k": k, "v": v}, torch.cat(parts), [q, k, v])
 
 
+def relation(of_values):
+    """Offsets 0, 3, 4, 9; 2 heads; student width 8, teacher width 12."""
+    a = leaf(9, 8)
+    b = a if of_values else leaf(9, 8)
+    teacher_a, teacher_b = torch.randn(9, 12), torch.randn(9, 12)
+    if of_values:
+        teacher_b = teacher_a
+    total = 0
+    for begin, end in ((0, 3), (3, 4), (4, 9)):
+        logs = []
+        for x, y in ((a, b), (teacher_a, teacher_b)):
+            heads = [t[begin:end].reshape(end - begin, 2, -1).transpose(0, 1) for t in (x, y)]
+            scores = heads[0] @ heads[1].transpose(1, 2) / heads[0].shape[-1] ** 0.5
+            logs.append(scores.log_softmax(-1))
+        total = total + F.kl_div(logs[0], logs[1], reduction="sum", log_target=True)
+    inputs = {"a": a, "b": b, "teacher_a": teacher_a, "teacher_b": teacher_b}
+    return case(inputs, (total / (9 * 2)).reshape(1), [a] if of_values else [a, b])
+
+
+def cosine():
+    student, teacher = leaf(6, 5), torch.randn(6, 5)
+    loss = F.cosine_embedding_loss(student, teacher, torch.ones(6))
+    return case({"student": student, "teacher": teacher}, loss.reshape(1), [student])
+
+
+def mean_squared_error():
+    student, teacher = leaf(6, 5), torch.randn(6, 5)
+    return case({"student": student, "teacher": teacher}, F.mse_loss(student, teacher).reshape(1), [student])
+
+
 cases = {
     "layer_norm": layer_norm(),
     "gelu": activation(F.gelu),
@@ -89,6 +119,10 @@ cases = {
     "cross_entropy_weighted": weighted_cross_entropy(0.0),
     "cross_entropy_weighted_smooth": weighted_cross_entropy(0.1),
     "binary_cross_entropy": binary_cross_entropy(),
+    "relation": relation(False),
+    "relation_of_values": relation(True),
+    "cosine": cosine(),
+    "mean_squared_error": mean_squared_error(),
 }
 with open(sys.argv[1], "w") as output:
     json.dump(cases, output)

@@ -1,4 +1,5 @@
-// softmax, log_softmax, softmax_cross_entropy, binary_cross_entropy, distillation_loss and mean_squared_error.
+// softmax, log_softmax, softmax_cross_entropy, binary_cross_entropy, distillation_loss, mean_squared_error, cosine_loss
+// and relation_loss.
 #include "graph/ops/gradient_check.h"
 
 namespace fettle {
@@ -154,6 +155,56 @@ TEST(MeanSquaredError, ValueAndGradientOfBoth) {
   const ValueId loss = test.graph.node("mean_squared_error", {a, b});
   expect_values(test.evaluate(loss), {13.0 / 3});
   expect_gradients(test, loss, {a, b});
+}
+
+TEST(CosineLoss, IsOneLessTheCosine) {
+  TestGraph test;
+  const ValueId a = test.floats("a", {3, 4, 1, 0, 0, 0}, {3, 2});
+  const ValueId b = test.floats("b", {6, 8, 0, 2, 1, 1}, {3, 2});
+  expect_values(test.evaluate(test.graph.node("cosine_loss", {a, b})), {(0 + 1 + 1) / 3.0}, 1e-6);
+  const ValueId none = test.floats("none", {}, {0, 2});
+  expect_values(test.evaluate(test.graph.node("cosine_loss", {none, none})), {0});
+}
+
+// Tokens that score (0, log 3) give relations (1/4, 3/4); those of a teacher of zeros are (1/2, 1/2).
+TEST(RelationLoss, IsTheDivergenceOfRowsWithinEachSequence) {
+  TestGraph test;
+  const ValueId a = test.floats("a", {1, 1, 5}, {3, 1});
+  const ValueId b = test.floats("b", {0, std::log(3.0), 7}, {3, 1});
+  const ValueId teacher = test.floats("teacher", {0, 0, 0, 0, 0, 0}, {3, 2});
+  const ValueId offsets = test.indices("offsets", {0, 2, 3});
+  const auto outputs =
+      test.graph.add_nodes("relation_loss", {a, b, teacher, teacher, offsets}, {{"n_heads", int64_t{1}}});
+  const double row = 0.5 * std::log(0.5 / 0.25) + 0.5 * std::log(0.5 / 0.75);
+  expect_values(test.evaluate(outputs[0]), {2 * row / 3});
+  expect_values(test.evaluate(outputs[1]), {-0.25, 0.25, -0.25, 0.25, 0});
+}
+
+TEST(RelationLoss, EqualRelationsHaveNoLossAndNoGradient) {
+  TestGraph test;
+  const ValueId a = test.random("a", {5, 4});
+  const ValueId b = test.random("b", {5, 4});
+  const ValueId offsets = test.indices("offsets", {0, 2, 2, 5});
+  const ValueId loss = test.graph.add_nodes("relation_loss", {a, b, a, b, offsets}, {{"n_heads", int64_t{2}}})[0];
+  expect_values(test.evaluate(loss), {0});
+  TestGraph other;
+  const ValueId x = other.random("x", {5, 4});
+  const ValueId y = other.floats("y", values_f64(other.tensors.at("x")), {5, 4});
+  const ValueId again = other.graph.add_nodes("relation_loss", {x, x, y, y, other.indices("offsets", {0, 2, 2, 5})},
+                                              {{"n_heads", int64_t{2}}})[0];
+  expect_values(other.evaluate(differentiate(other.graph, again, std::vector{x})[0]), std::vector<double>(20, 0));
+}
+
+TEST(RelationLoss, RefusesHeadsThatDoNotDivideTheWidths) {
+  TestGraph test;
+  const ValueId a = test.random("a", {5, 4});
+  const ValueId teacher = test.random("teacher", {5, 6});
+  const ValueId offsets = test.indices("offsets", {0, 5});
+  for (const int64_t n_heads : {3, 4, 5, 7}) {
+    expect_error(ErrorCode::kFailed, "n_heads does not divide", [&] {
+      test.graph.add_nodes("relation_loss", {a, a, teacher, teacher, offsets}, {{"n_heads", n_heads}});
+    });
+  }
 }
 
 }  // namespace

@@ -205,10 +205,41 @@ class OpCases {
       const ValueId b = matrix("b");
       op("mean_squared_error", {a, b}, {}, {a, b});
     }
+    {
+      TestGraph& test = begin();
+      const ValueId a = matrix("a");
+      op("mean_squared_error_grad", {a, matrix("b"), test.random("d", {1})}, {});
+    }
     add_binary_cross_entropy();
+    add_feature_losses();
+  }
+
+  void add_feature_losses() {
+    {
+      begin();
+      const ValueId student = matrix("student");
+      op("cosine_loss", {student, matrix("teacher")}, {}, {student});
+    }
+    {
+      TestGraph& test = begin();
+      const ValueId student = matrix("student");
+      op("cosine_loss_grad", {student, matrix("teacher"), test.random("d", {1})}, {});
+    }
+    const Attributes heads{{"n_heads", int64_t{2}}};
+    for (const bool of_itself : {false, true}) {
+      TestGraph& test = begin();
+      const ValueId a = matrix("a");
+      const ValueId b = of_itself ? a : matrix("b");
+      const ValueId teacher_a = test.random("teacher_a", {rows_, 2 * width_});
+      const ValueId teacher_b = test.random("teacher_b", {rows_, 2 * width_});
+      op(of_itself ? "relation_loss of values" : "relation_loss", {a, b, teacher_a, teacher_b, offsets()}, heads,
+         of_itself ? Ids{a} : Ids{a, b});
+    }
     TestGraph& test = begin();
-    const ValueId a = matrix("a");
-    op("mean_squared_error_grad", {a, matrix("b"), test.random("d", {1})}, {});
+    const Ids inputs{matrix("a"), matrix("b"), test.random("teacher", {rows_, 4}), offsets()};
+    const Ids loss =
+        test.graph.add_nodes("relation_loss", {inputs[0], inputs[1], inputs[2], inputs[2], inputs[3]}, heads);
+    op("relation_loss_grad", {inputs[0], inputs[1], loss[1], test.random("d", {1}), inputs[3]}, heads);
   }
 
   ValueId class_weights() {

@@ -28,5 +28,13 @@ std::unique_ptr<NodeKernel> make_softmax(const NodeBinding&);
 std::unique_ptr<NodeKernel> make_log_softmax(const NodeBinding&);
 std::unique_ptr<NodeKernel> make_softmax_cross_entropy(const NodeBinding&);
 std::unique_ptr<NodeKernel> make_softmax_cross_entropy_grad(const NodeBinding&);
+std::unique_ptr<NodeKernel> make_mean_squared_error(const NodeBinding&);
+std::unique_ptr<NodeKernel> make_mean_squared_error_grad(const NodeBinding&);
+std::unique_ptr<NodeKernel> make_distillation_loss(const NodeBinding&);
+std::unique_ptr<NodeKernel> make_distillation_loss_grad(const NodeBinding&);
+std::unique_ptr<NodeKernel> make_cosine_loss(const NodeBinding&);
+std::unique_ptr<NodeKernel> make_cosine_loss_grad(const NodeBinding&);
+std::unique_ptr<NodeKernel> make_relation_loss(const NodeBinding&);
+std::unique_ptr<NodeKernel> make_relation_loss_grad(const NodeBinding&);
 
 }  // namespace fettle

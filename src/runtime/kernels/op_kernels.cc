@@ -31,6 +31,14 @@ constexpr OpKernel kKernels[] = {
     {"log_softmax", make_log_softmax, kFirst},
     {"softmax_cross_entropy", make_softmax_cross_entropy},
     {"softmax_cross_entropy_grad", make_softmax_cross_entropy_grad},
+    {"mean_squared_error", make_mean_squared_error},
+    {"mean_squared_error_grad", make_mean_squared_error_grad},
+    {"distillation_loss", make_distillation_loss},
+    {"distillation_loss_grad", make_distillation_loss_grad},
+    {"cosine_loss", make_cosine_loss},
+    {"cosine_loss_grad", make_cosine_loss_grad},
+    {"relation_loss", make_relation_loss},
+    {"relation_loss_grad", make_relation_loss_grad},
 };
 
 }  // namespace
