@@ -106,24 +106,25 @@ double LogitsRunner::accuracy(const ClassificationData& data, int64_t batch_size
 
 ClassifierObjective::ClassifierObjective(const Model& model, ClassificationData train,
                                          std::optional<ClassificationData> eval, const TrainOptions& options,
-                                         Machine& machine, std::optional<DistillationTerm> distillation)
+                                         Machine& machine, std::unique_ptr<TeacherLoss> teacher)
     : model_(model),
       train_(std::move(train)),
       eval_(std::move(eval)),
       options_(options),
       machine_(machine),
-      distillation_(std::move(distillation)),
+      teacher_(std::move(teacher)),
       lengths_(train_.texts.lengths()) {}
 
 std::string ClassifierObjective::data_digest() const {
   Digest digest;
   digest.add(train_.digest);
   digest.add(eval_ ? eval_->digest : "");
-  if (distillation_) {
-    const Tensor& logits = distillation_->teacher_logits;
-    digest.add(std::string_view(static_cast<const char*>(logits.raw()), static_cast<size_t>(logits.size_bytes())));
-  }
+  if (teacher_) digest.add(teacher_->digest());
   return digest.hex();
+}
+
+Json ClassifierObjective::options() const {
+  return teacher_ ? teacher_->options() : Json::object();
 }
 
 Graph ClassifierObjective::build_loss_graph() const {
@@ -134,15 +135,7 @@ Graph ClassifierObjective::build_loss_graph() const {
   const ValueId labels = graph.add_input("labels", {DType::kI32, {batch}});
   ValueId loss = graph.add_nodes("softmax_cross_entropy", {logits, labels},
                                  {{"label_smoothing", options_.label_smoothing}}, "cross_entropy")[0];
-  if (distillation_ && distillation_->alpha < 1) {
-    const Dim classes = Graph::constant_dim(model_.config.n_labels());
-    const ValueId teacher = graph.add_input("teacher_logits", {DType::kF32, {batch, classes}});
-    const ValueId divergence = graph.node("distillation_loss", {logits, teacher},
-                                          {{"temperature", distillation_->temperature}}, "distillation");
-    const ValueId hard = graph.node("scale", {loss}, {{"factor", distillation_->alpha}}, "alpha");
-    const ValueId soft = graph.node("scale", {divergence}, {{"factor", 1 - distillation_->alpha}}, "one_minus_alpha");
-    loss = graph.node("add", {hard, soft}, {}, "loss");
-  }
+  if (teacher_) loss = teacher_->add_to(graph, loss);
   graph.add_output("loss", loss);
   return graph;
 }
@@ -167,17 +160,8 @@ void ClassifierObjective::load(int64_t index, MicroBatch& batch) {
   }
   bind_tokens(tokens_, model_.config, batch);
   batch.inputs.emplace_back("labels", view_i32(labels_));
-  batch.weight = static_cast<double>(distillation_ ? static_cast<int64_t>(examples.size()) : labelled);
-  if (!distillation_) return;
-  const Tensor& all = distillation_->teacher_logits;
-  const int64_t width = all.dim(1);
-  Tensor rows(DType::kF32, {static_cast<int64_t>(examples.size()), width});
-  float* out = rows.mutable_data<float>();
-  for (int32_t i : examples) {
-    std::memcpy(out, all.data<float>() + i * width, static_cast<size_t>(width) * sizeof(float));
-    out += width;
-  }
-  batch.inputs.emplace_back("teacher_logits", std::move(rows));
+  batch.weight = static_cast<double>(teacher_ ? static_cast<int64_t>(examples.size()) : labelled);
+  if (teacher_) teacher_->load(examples, batch);
 }
 
 double ClassifierObjective::evaluate() {

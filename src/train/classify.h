@@ -3,6 +3,7 @@
 
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -39,21 +40,27 @@ class LogitsRunner {
   int64_t n_labels_;
 };
 
-struct DistillationTerm {
-  Tensor teacher_logits;  // [n, n_labels], in the order of the training data
-  double alpha = 0.5;
-  double temperature = 2;
+// What distillation does to the loss of a classifier (distill/distillation_loss.h).
+class TeacherLoss {
+ public:
+  virtual ~TeacherLoss() = default;
+  // Takes the classifier's graph and its own loss; returns the loss in its place.
+  virtual ValueId add_to(Graph& graph, ValueId loss) const = 0;
+  // Adds what the teacher gives for these examples of the training data to the batch.
+  virtual void load(std::span<const int32_t> examples, MicroBatch& batch) = 0;
+  virtual Json options() const = 0;
+  virtual std::string digest() const = 0;  // of what the teacher gives
 };
 
-// loss = CE, or alpha · CE + (1 - alpha) · T² · KL. CE is the mean over the labelled rows of a micro batch, KL over all
-// its rows.
+// loss = CE, the mean over the labelled rows of a micro batch, or what a TeacherLoss makes of it.
 class ClassifierObjective : public Objective {
  public:
   ClassifierObjective(const Model& model, ClassificationData train, std::optional<ClassificationData> eval,
-                      const TrainOptions& options, Machine& machine, std::optional<DistillationTerm> distillation = {});
+                      const TrainOptions& options, Machine& machine, std::unique_ptr<TeacherLoss> teacher = nullptr);
 
-  std::string_view verb() const override { return distillation_ ? "distill" : "train"; }
+  std::string_view verb() const override { return teacher_ ? "distill" : "train"; }
   std::string data_digest() const override;
+  Json options() const override;
   Graph build_loss_graph() const override;
   int64_t n_batches(int64_t epoch) override;
   void begin_epoch(int64_t epoch) override;
@@ -66,7 +73,7 @@ class ClassifierObjective : public Objective {
   std::optional<ClassificationData> eval_;
   const TrainOptions& options_;
   Machine& machine_;
-  std::optional<DistillationTerm> distillation_;
+  std::unique_ptr<TeacherLoss> teacher_;
   std::vector<int32_t> lengths_;
   std::unique_ptr<LogitsRunner> runner_;
   BatchPlan plan_;

@@ -7,6 +7,7 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "base/scratch_folder.h"
+#include "train/pretrain.h"
 #include "train/test_models.h"
 #include "train/trainer.h"
 
@@ -44,12 +45,33 @@ std::string run_distillation(const TrainOptions& options) {
   return weight_bytes(model);
 }
 
-std::string run_pretraining(const TrainOptions& options) {
+std::string run_feature_distillation(const TrainOptions& options) {
+  Dataset train = toy_data(56, 1);
+  for (size_t i = 0; i < 20; ++i) train.examples[i].label = kUnlabelled;
+  Model model = toy_model(train.labels, 1, 1, 32);
+  DistillOptions distillation{.match = parse_match("logits,hidden,attention,values,embeddings")};
+  distill(model, {std::make_shared<const Model>(toy_model(train.labels, 9))}, train, nullptr, options, distillation);
+  return weight_bytes(model);
+}
+
+std::vector<std::string> toy_texts() {
   std::vector<std::string> texts;
   for (int i = 0; i < 90; ++i)
     texts.push_back(i % 3 == 0 ? "the big red house" : i % 3 == 1 ? "a small green tree" : "");
+  return texts;
+}
+
+std::string run_pretraining(const TrainOptions& options) {
   Model model = toy_model({});
-  pretrain_masked_lm(model, texts, options);
+  pretrain_masked_lm(model, toy_texts(), options);
+  return weight_bytes(model);
+}
+
+std::string run_pretraining_with_a_teacher(const TrainOptions& options) {
+  Model teacher = toy_model({}, 9);
+  add_missing_head(teacher, 9);
+  Model model = toy_model({}, 1, 1, 32);
+  distill_masked_lm(model, teacher, toy_texts(), options);
   return weight_bytes(model);
 }
 
@@ -109,6 +131,16 @@ TEST_F(Interruption, OfFineTuningWithAccumulationAndEarlyStopping) {
 
 TEST_F(Interruption, OfDistillation) {
   expect_same_after_interruptions(run_distillation, options_for_interruption(), 2);
+}
+
+TEST_F(Interruption, OfDistillationOfFeatures) {
+  expect_same_after_interruptions(run_feature_distillation, options_for_interruption(), 3);
+}
+
+TEST_F(Interruption, OfDistillationInPretraining) {
+  TrainOptions options = options_for_interruption();
+  options.batch_size = 4;
+  expect_same_after_interruptions(run_pretraining_with_a_teacher, options, 3);
 }
 
 TEST_F(Interruption, OfPretraining) {

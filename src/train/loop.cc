@@ -91,6 +91,7 @@ Trainer::~Trainer() = default;
 CheckpointKey Trainer::checkpoint_key() const {
   CheckpointKey key;
   key.values = options_to_json(options_);
+  key.values.update(objective_.options());
   key.values["objective"] = objective_.verb();
   key.values["kernels"] = machine_.table.name;
   key.values["total_steps"] = total_steps_;

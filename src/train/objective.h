@@ -7,6 +7,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/json.h"
 #include "graph/graph.h"
 #include "model/config.h"
 #include "runtime/executor.h"
@@ -41,6 +42,8 @@ class Objective {
   virtual HitCount observe(const Executor&) { return {}; }
   // Accuracy of the model as it is now on evaluation data; -1 when there is none.
   virtual double evaluate() { return -1; }
+  // What a run was told beside its TrainOptions: names and values for manifest and checkpoints.
+  virtual Json options() const { return Json::object(); }
   // SHA-256 of the texts and labels.
   virtual std::string data_digest() const = 0;
 };

@@ -94,9 +94,11 @@ void record_training(Model& model, const Objective& objective, const TrainOption
   if (!model.manifest.is_object()) model.manifest = Json::object();
   Json& steps = model.manifest["steps"];
   if (!steps.is_array()) steps = Json::array();
+  Json all_options = options_to_json(options);
+  all_options.update(objective.options());
   // No times: the same run gives the same bytes.
   steps.push_back({{"verb", objective.verb()},
-                   {"options", options_to_json(options)},
+                   {"options", std::move(all_options)},
                    {"seed", options.seed},
                    {"data_sha256", objective.data_digest()},
                    {"steps", result.steps},

@@ -11,6 +11,7 @@
 #include "data/dataset.h"
 #include "model/model.h"
 #include "runtime/executor.h"
+#include "train/distill/distill_options.h"
 
 namespace fettle {
 
@@ -103,11 +104,20 @@ struct TrainResult {
 // not have; kFailed when the loss is not finite.
 TrainResult train_classifier(Model& model, const Dataset& train, const Dataset* eval, const TrainOptions& options);
 TrainResult pretrain_masked_lm(Model& model, const std::vector<std::string>& texts, const TrainOptions& options);
-// Teacher logits are computed once (averaged over teachers) and cached in memory.
+// The logits of several teachers are averaged; features come from the first. What the teachers give is computed once,
+// or found in the cache. Also kBadInput, showing the difference, for other labels or another vocabulary than the
+// student's.
 TrainResult distill(Model& student, const std::vector<std::shared_ptr<const Model>>& teachers, const Dataset& train,
-                    const Dataset* eval, const TrainOptions& options);
+                    const Dataset* eval, const TrainOptions& options, const DistillOptions& distillation = {});
 
-// Students by rule (student_rule.h). "layers=0,2,4" copies those layers, embeddings and head of the teacher.
+// Distillation in pre-training (DistilBERT, Sanh et al. 2019): masked words are predicted from the texts and from the
+// teacher, which sees the same masked batches, and the last hidden states point where the teacher's do. The loss is
+// (mlm_weight · CE + kd_weight · T² · KL + cosine_weight · mean(1 - cos)) / (sum of the weights). Also kBadInput for a
+// teacher without a masked-word head or with another vocabulary.
+TrainResult distill_masked_lm(Model& student, const Model& teacher, const std::vector<std::string>& texts,
+                              const TrainOptions& options, const MaskedDistillOptions& weights = {});
+
+// Students by rule (distill/student_rule.h). "layers=0,2,4" copies those layers, embeddings and head of the teacher.
 // "hidden=128" besides or alone narrows the model: weights are projected on the leading principal directions of the
 // teacher's word embeddings; heads and feed-forward neurons are kept by the norm of their weights, as many in
 // proportion or as "heads=" and "intermediate=" say. `seed` is for rules that draw random numbers; these do not. kUsage

@@ -1,69 +1,16 @@
-// Knowledge distillation (Hinton, Vinyals & Dean 2015).
+// Knowledge distillation of classifiers.
 #include <algorithm>
 #include <optional>
 
-#include "base/cancel.h"
 #include "base/error.h"
-#include "base/progress.h"
-#include "runtime/session.h"
+#include "base/log.h"
+#include "data/augment.h"
 #include "train/classify.h"
+#include "train/distill/compatibility.h"
+#include "train/distill/distillation_loss.h"
 
 namespace fettle {
 namespace {
-
-constexpr int64_t kTeacherBatch = 64;
-
-// For each label of the student its column in the teacher's logits.
-std::vector<int64_t> match_labels(const ModelConfig& student, const ModelConfig& teacher) {
-  std::vector<int64_t> columns;
-  for (const std::string& label : student.labels) {
-    const auto found = std::find(teacher.labels.begin(), teacher.labels.end(), label);
-    if (found == teacher.labels.end()) bad_input("teacher", "does not know the student's label '" + label + "'");
-    columns.push_back(found - teacher.labels.begin());
-  }
-  if (teacher.labels.size() != student.labels.size()) {
-    bad_input("teacher", "has " + std::to_string(teacher.labels.size()) + " labels, the student " +
-                             std::to_string(student.labels.size()));
-  }
-  return columns;
-}
-
-// Adds the teacher's logits · share to `sum` [n, n_labels], columns in the student's order.
-void add_logits(const std::shared_ptr<const Model>& teacher, const Dataset& data, const std::vector<int64_t>& columns,
-                double share, const TrainOptions& options, Tensor& sum) {
-  Session session(teacher, {.n_threads = options.n_threads, .isa = options.isa, .precision = options.precision});
-  const int64_t max_length = std::min(options.max_length, teacher->config.max_positions);
-  const TokenizedTexts texts = tokenize(data, *teacher->tokenizer, max_length);
-  const BatchPlan plan = evaluation_batches(texts.lengths(), kTeacherBatch);
-  const int64_t width = sum.dim(1);
-  float* out = sum.mutable_data<float>();
-  Progress progress("teacher logits", texts.size(), "texts");
-  RaggedBatch tokens;
-  for (int64_t b = 0; b < plan.n_batches(); ++b) {
-    throw_if_cancelled();
-    tokens.clear();
-    for (int32_t i : plan.batch(b)) texts.append_to(tokens, i);
-    const Tensor logits = session.classify(tokens);
-    const float* row = logits.data<float>();
-    for (int32_t i : plan.batch(b)) {
-      for (int64_t c = 0; c < width; ++c) out[i * width + c] += static_cast<float>(share) * row[columns[c]];
-      row += width;
-    }
-    progress.advance(static_cast<int64_t>(plan.batch(b).size()));
-  }
-  progress.finish();
-}
-
-Tensor teacher_logits(const Model& student, const std::vector<std::shared_ptr<const Model>>& teachers,
-                      const Dataset& data, const TrainOptions& options) {
-  Tensor sum(DType::kF32, {static_cast<int64_t>(data.examples.size()), student.config.n_labels()});
-  for (const std::shared_ptr<const Model>& teacher : teachers) {
-    if (!teacher || !teacher->tokenizer) usage_error("teacher", "has no tokenizer");
-    add_logits(teacher, data, match_labels(student.config, teacher->config), 1.0 / static_cast<double>(teachers.size()),
-               options, sum);
-  }
-  return sum;
-}
 
 // Empty lines of a text file teach nothing.
 Dataset without_empty_texts(const Dataset& data) {
@@ -72,21 +19,59 @@ Dataset without_empty_texts(const Dataset& data) {
   return result;
 }
 
+Dataset training_data(const Dataset& given, const DistillOptions& options, uint64_t seed) {
+  Dataset data = without_empty_texts(given);
+  if (options.augment == 0) return data;
+  std::vector<Example> more = augment(data, {.per_text = options.augment, .seed = seed});
+  log_info(std::to_string(more.size()) + " new texts, which only the teacher labels");
+  std::ranges::move(more, std::back_inserter(data.examples));
+  return data;
+}
+
+void check_teachers(const Model& student, const Teachers& teachers, const DistillOptions& options) {
+  if (teachers.empty()) usage_error("distill", "needs a teacher");
+  if (!student.tokenizer) usage_error("student", "has no tokenizer");
+  for (const auto& teacher : teachers) {
+    if (!teacher || !teacher->tokenizer) usage_error("teacher", "has no tokenizer");
+    if (options.match.logits) match_labels(student.config, teacher->config);
+    if (!options.allow_other_vocabulary) check_vocabulary(student, *teacher);
+  }
+}
+
+// Token by token, both sides must cut texts at the same length.
+int64_t common_length(const Model& student, const Model& teacher, const DistillOptions& options, int64_t max_length) {
+  if (!options.match.features()) return max_length;
+  return std::min({max_length, student.config.max_positions, teacher.config.max_positions});
+}
+
 }  // namespace
 
 TrainResult distill(Model& student, const std::vector<std::shared_ptr<const Model>>& teachers,
-                    const Dataset& train_data, const Dataset* eval, const TrainOptions& given) {
+                    const Dataset& train_data, const Dataset* eval, const TrainOptions& given,
+                    const DistillOptions& distillation) {
   const TrainOptions options = resolve_options(given, student.config.hidden_size);
-  if (teachers.empty()) usage_error("distill", "needs a teacher");
-  const Dataset train = without_empty_texts(train_data);
-  ClassificationData data = prepare(student, train, options.max_length);
+  check_options(distillation);
+  check_teachers(student, teachers, distillation);
+  const Model& teacher = *teachers[0];
+  const FeaturePlan plan = plan_features(distillation, student.config, teacher.config);
+  const Dataset train = training_data(train_data, distillation, options.seed);
+  const int64_t max_length = common_length(student, teacher, distillation, options.max_length);
+  ClassificationData data = prepare(student, train, max_length);
   std::optional<ClassificationData> evaluation;
   if (eval != nullptr) evaluation = prepare(student, *eval, options.max_length);
-  DistillationTerm term{.teacher_logits = teacher_logits(student, teachers, train, options),
-                        .alpha = options.alpha,
-                        .temperature = options.temperature};
+
   Machine machine(options);
-  ClassifierObjective objective(student, std::move(data), std::move(evaluation), options, machine, std::move(term));
+  const TeacherRequest request{
+      .logits = distillation.match.logits && options.alpha < 1, .taps = plan.teacher_taps(), .max_length = max_length};
+  TeacherOutputs outputs(student, teachers, train, request, distillation.cache, options, machine);
+  if (distillation.match.features()) check_tokens(data.texts, outputs.texts());
+  const Projections projections(student, teacher, plan, options, machine);
+  auto loss = std::make_unique<DistillationLoss>(
+      student, teacher,
+      DistillationTerms{
+          .options = distillation, .plan = plan, .alpha = options.alpha, .temperature = options.temperature},
+      outputs);
+  ClassifierObjective objective(student, std::move(data), std::move(evaluation), options, machine, std::move(loss));
   Trainer trainer(student, objective, options, machine);
   TrainResult result = trainer.run();
   record_training(student, objective, options, result);

@@ -86,6 +86,7 @@ class StudentBuilder {
       set(labels + ".weight", read_side(matrix(labels + ".weight")));
       set_vector(labels + ".bias", vector(labels + ".bias"));
     }
+    copy_masked_word_head();
     return std::move(student_);
   }
 
@@ -136,6 +137,27 @@ class StudentBuilder {
     }
     set_vector(to + ".weight", gamma);
     set_vector(to + ".bias", write_side_vector(from + ".bias"));
+  }
+
+  // Of a pre-trained encoder: a dense layer of the hidden states, its norm, and a bias for each word.
+  void copy_masked_word_head() {
+    const auto shapes = parameter_shapes(teacher_.config, {.head = GraphOptions::Head::kMaskedLm});
+    for (const auto& [name, shape] : shapes) {
+      if (!teacher_.parameters.has(name)) return;
+    }
+    for (const auto& [name, shape] : shapes) {
+      if (student_.parameters.has(name) || name.starts_with(keys_.parameter_prefix)) continue;
+      const std::string base = name.substr(0, name.rfind('.'));
+      const bool is_weight = name.ends_with(".weight");
+      if (shape.size() == 2) {
+        set(name, write_side(read_side(matrix(name))));
+        set_vector(base + ".bias", write_side_vector(base + ".bias"));
+      } else if (is_weight) {
+        copy_norm(base, base);
+      } else if (!teacher_.parameters.has(base + ".weight")) {
+        set_vector(name, vector(name));
+      }
+    }
   }
 
   // Heads whose values reach the output most: the norm of value rows times that of output columns.
