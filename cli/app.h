@@ -3,6 +3,7 @@
 
 #include <CLI/CLI.hpp>
 #include <cstdint>
+#include <filesystem>
 #include <functional>
 #include <limits>
 #include <optional>
@@ -105,6 +106,8 @@ void remove_checkpoints(const TrainFlags& flags, const std::string& out);
 // ~/.cache), measured when it is not there or `anew`.
 MachineLimits limits_of(const Globals& globals, bool anew = false);
 LimitsCache limits_cache();
+// The user's cache folder by the XDG base directory specification; empty when there is no home.
+std::filesystem::path user_cache_folder();
 
 // --regime: how several cores share the work; absent is chosen by measurement.
 struct RegimeFlag {

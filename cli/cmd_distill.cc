@@ -6,6 +6,7 @@
 
 #include "base/error.h"
 #include "cli/app.h"
+#include "cli/distill_flags.h"
 #include "compress/manifest.h"
 #include "evaluate/metrics.h"
 #include "train/trainer.h"
@@ -17,12 +18,15 @@ namespace {
 struct DistillCommand {
   std::vector<std::string> teachers;
   std::string student;
-  std::string data;
+  std::string objective = "classify";
+  std::vector<std::string> data;
   std::string eval;
   UnlabelledFlags unlabelled;
   std::string out;
   double alpha = 0.5;
   double temperature = 2;
+  DistillFlags distill;
+  MaskedDistillFlags masked;
   ThresholdFlags threshold;
   DataFlags data_flags;
   TrainFlags train_flags;
@@ -49,31 +53,87 @@ Model starting_student(const DistillCommand& command, const Model& teacher, uint
   return make_student(teacher, command.student, seed);
 }
 
-int run_distill(const DistillCommand& command, const Globals& globals) {
-  refuse_existing(command.out, globals);
+// What would be ignored is a mistake.
+void check_command(const DistillCommand& command) {
+  if (command.objective == "mlm") {
+    if (!command.eval.empty()) usage_error("--eval", "is for classifiers; --objective mlm reports its own accuracy");
+    if (command.threshold.fit) usage_error("--fit-threshold", "is for classifiers");
+    if (!command.unlabelled.files.empty()) usage_error("--unlabelled", "is for classifiers; give texts with --data");
+    if (command.distill.match != "logits") usage_error("--match", "is for classifiers");
+    if (command.distill.options.augment > 0) usage_error("--augment", "is for classifiers");
+    if (command.teachers.size() != 1) usage_error("distill", "takes one teacher for --objective mlm");
+    return;
+  }
+  if (command.data.size() != 1) usage_error("--data", "takes one file for this objective");
   if (command.threshold.fit && command.eval.empty()) usage_error("--fit-threshold", "needs --eval");
+}
+
+std::vector<std::string> read_texts(const DistillCommand& command) {
+  std::vector<std::string> texts;
+  for (const std::string& file : command.data) {
+    for (Example& example : load_dataset(file, command.data_flags.unlabelled()).examples) {
+      texts.push_back(std::move(example.text));
+    }
+  }
+  return texts;
+}
+
+TrainOptions train_options(const DistillCommand& command, const Globals& globals) {
+  TrainOptions options = command.train_flags.resolve(globals);
+  options.alpha = command.alpha;
+  options.temperature = command.temperature;
+  options.mask_probability = command.masked.mask_probability;
+  if (options.checkpoint_folder.empty()) options.checkpoint_folder = beside(command.out, kCheckpointSuffix);
+  return options;
+}
+
+void record(Model& student, const DistillCommand& command, const std::vector<std::shared_ptr<const Model>>& teachers) {
+  amend_step(student, Json{{"student", command.student}});
+  for (const auto& parent : teachers) record_parent(student, parent->source);
+  record_parent(student, student.source);
+}
+
+int run_masked(const DistillCommand& command, const Globals& globals) {
+  const std::vector<std::shared_ptr<const Model>> teachers = {load_shared(command.teachers[0])};
+  Model student = starting_student(command, *teachers[0], globals.seed);
+  const TrainResult result = distill_masked_lm(student, *teachers[0], read_texts(command),
+                                               train_options(command, globals), command.masked.options);
+  record(student, command, teachers);
+  const int64_t size = save_model(student, command.out, globals.force);
+  remove_checkpoints(command.train_flags, command.out);
+  if (globals.json) {
+    Json json = to_json(result);
+    json["path"] = command.out;
+    json["size_mb"] = static_cast<double>(size) / (1024.0 * 1024.0);
+    print_json(json);
+  } else {
+    print(training_summary(result) + "wrote " + command.out + "\n");
+  }
+  return 0;
+}
+
+int run_distill(const DistillCommand& command, const Globals& globals) {
+  check_command(command);
+  refuse_existing(command.out, globals);
+  if (command.objective == "mlm") return run_masked(command, globals);
+  const DistillOptions distill_options = command.distill.resolve();
   std::vector<std::shared_ptr<const Model>> teachers;
   for (const std::string& folder : command.teachers) teachers.push_back(load_shared(folder));
   const Model& teacher = *teachers[0];
 
   DataOptions data_options = command.data_flags.resolve();
   data_options.labels = teacher.config.labels;
-  Dataset train = load_dataset(command.data, data_options);
+  Dataset train = load_dataset(command.data[0], data_options);
   Dataset eval;
   if (!command.eval.empty()) eval = load_dataset(command.eval, data_options);
   for (Example& example : command.unlabelled.load(command.data_flags).examples) {
     train.examples.push_back(std::move(example));
   }
-  TrainOptions options = command.train_flags.resolve(globals);
-  options.alpha = command.alpha;
-  options.temperature = command.temperature;
-  if (options.checkpoint_folder.empty()) options.checkpoint_folder = beside(command.out, kCheckpointSuffix);
-
+  const TrainOptions options = train_options(command, globals);
   Model student = starting_student(command, teacher, globals.seed);
-  const TrainResult result = distill(student, teachers, train, command.eval.empty() ? nullptr : &eval, options);
-  amend_step(student, Json{{"student", command.student}});
-  for (const auto& parent : teachers) record_parent(student, parent->source);
-  record_parent(student, student.source);
+  const TrainResult result =
+      distill(student, teachers, train, command.eval.empty() ? nullptr : &eval, options, distill_options);
+  record(student, command, teachers);
   command.threshold.apply(student, eval, globals);
   double teacher_accuracy = -1;
   if (!command.eval.empty()) {
@@ -108,13 +168,17 @@ void add_distill(Program& program) {
   verb->add_option("teacher", command->teachers, "model folders; the logits of several are averaged")->required();
   verb->add_option("--student", command->student, "a folder, a config.json, or a rule (layers=0,2,4 hidden=128)")
       ->required();
-  verb->add_option("--data", command->data, "training data")->required();
+  verb->add_option("--objective", command->objective, "classify, mlm (distillation in pre-training)")
+      ->check(CLI::IsMember({"classify", "mlm"}));
+  verb->add_option("--data", command->data, "training data (several text files for --objective mlm)")->required();
   verb->add_option("--eval", command->eval, "data for evaluation after each epoch");
   command->unlabelled.add_to(*verb);
   verb->add_option("--out", command->out, "folder to write")->required();
   verb->add_option("--alpha", command->alpha, "weight of the true labels (default 0.5)")->check(CLI::Range(0.0, 1.0));
   verb->add_option("--temperature", command->temperature, "softening of both sides (default 2)")
       ->check(CLI::Range(0.01, 1000.0));
+  command->distill.add_to(*verb);
+  command->masked.add_to(*verb);
   command->threshold.add_to(*verb);
   command->data_flags.add_to(*verb);
   command->train_flags.add_to(*verb);

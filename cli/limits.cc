@@ -8,10 +8,7 @@
 
 namespace fettle::cli {
 
-namespace {
-
-// The user's cache folder by the XDG base directory specification; empty when there is no home.
-std::filesystem::path cache_folder() {
+std::filesystem::path user_cache_folder() {
   const char* named = std::getenv("XDG_CACHE_HOME");
   if (named != nullptr && std::filesystem::path(named).is_absolute()) return named;
   const char* home = std::getenv("HOME");
@@ -19,10 +16,8 @@ std::filesystem::path cache_folder() {
   return std::filesystem::path(home) / ".cache";
 }
 
-}  // namespace
-
 LimitsCache limits_cache() {
-  const std::filesystem::path folder = cache_folder();
+  const std::filesystem::path folder = user_cache_folder();
   return {folder.empty() ? folder : folder / "fettle" / "machine.json", machine_key(FETTLE_VERSION)};
 }
 
