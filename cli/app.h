@@ -58,19 +58,22 @@ struct DataFlags {
   DataOptions options;
   std::string label_order = "sorted";
   void add_to(CLI::App& verb);
-  DataOptions resolve() const;     // with label_order applied
-  DataOptions unlabelled() const;  // for texts whose labels do not count
+  DataOptions resolve(LabelKind kind = LabelKind::kOne) const;  // with label_order applied
+  DataOptions unlabelled() const;                               // for texts whose labels do not count
 };
 // Texts to work on: arguments, a data file, or else the lines of standard input.
 struct TextFlags {
   std::vector<std::string> texts;
+  std::vector<std::string> pairs;  // second texts: as many as texts, or one for all
   std::string data;
   DataFlags data_flags;
   void add_to(CLI::App& verb);
   // kUsage when there are both.
   void check(const char* verb) const;
-  // `labelled`: the labels of a data file count. kBadInput when there is no text or one is not UTF-8.
-  Dataset read(bool labelled) const;
+  // `labelled`: the labels of a data file count, as labels of that kind. kBadInput when there is no text or one is not
+  // UTF-8.
+  Dataset read(bool labelled, LabelKind kind = LabelKind::kOne) const;
+  void add_pair_to(CLI::App& verb);
 };
 // Texts that only a teacher labels.
 struct UnlabelledFlags {
@@ -92,6 +95,9 @@ struct TrainFlags {
   TrainOptions options;
   std::string schedule = "linear";
   std::string precision = "bf16";
+  std::string class_weights;
+  std::string tensorboard;
+  bool no_divergence_check = false;
   std::string checkpoints;
   void add_to(CLI::App& verb);
   TrainOptions resolve(const Globals& globals) const;

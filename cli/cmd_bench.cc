@@ -12,6 +12,7 @@
 #include "base/file.h"
 #include "cli/app.h"
 #include "cli/results.h"
+#include "train/heads.h"
 
 namespace fettle::cli {
 
@@ -69,6 +70,7 @@ std::vector<Candidate> load_candidates(const BenchCommand& command, const Global
   for (const std::string& folder : command.models) {
     const auto model = load_shared(folder);
     if (model->config.labels.empty()) bad_input(folder, "has no classification head");
+    if (!command.data.empty()) require_single_label(model->config, folder, "accuracy (--data)");
     if (model->config.labels != (candidates.empty() ? model : candidates[0].model)->config.labels) {
       bad_input(folder, "has other labels than " + command.models[0]);
     }

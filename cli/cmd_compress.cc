@@ -7,6 +7,7 @@
 #include "base/error.h"
 #include "cli/app.h"
 #include "cli/compress_output.h"
+#include "train/heads.h"
 
 namespace fettle::cli {
 
@@ -32,6 +33,7 @@ int run_compress(const CompressCommand& command, const Globals& globals) {
   refuse_existing(command.out, globals);
   const auto teacher = load_shared(command.model);
   if (teacher->config.labels.empty()) bad_input(command.model, "has no classification head", "fettle train makes one");
+  require_single_label(teacher->config, command.model, "compress");
   DataOptions data_options = command.data_flags.resolve();
   data_options.labels = teacher->config.labels;
   const Dataset train = load_dataset(command.data, data_options);

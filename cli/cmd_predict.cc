@@ -9,6 +9,7 @@
 #include "base/error.h"
 #include "cli/app.h"
 #include "evaluate/metrics.h"
+#include "train/heads.h"
 
 namespace fettle::cli {
 
@@ -44,6 +45,55 @@ Json result_json(const Predictions& predictions, size_t row, const Model& model,
               {"in_scope", known && label != oos}};
 }
 
+double sigmoid(float logit) {
+  return 1 / (1 + std::exp(-static_cast<double>(logit)));
+}
+
+// Every label whose probability is above 1/2, the likeliest first; `top` as for single labels.
+Json label_set_json(const Predictions& predictions, size_t row, const Model& model, int64_t top) {
+  const float* logits = predictions.logits.data() + static_cast<int64_t>(row) * predictions.n_labels;
+  std::vector<size_t> order(static_cast<size_t>(predictions.n_labels));
+  std::iota(order.begin(), order.end(), size_t{0});
+  std::ranges::stable_sort(order, [&](size_t a, size_t b) { return logits[a] > logits[b]; });
+  Json labels = Json::array();
+  Json list = Json::array();
+  for (const size_t id : order) {
+    Json item{{"label", model.config.labels[id]}, {"score", sigmoid(logits[id])}};
+    if (logits[id] > 0) labels.push_back(item);
+    if (static_cast<int64_t>(list.size()) < top) list.push_back(std::move(item));
+  }
+  return Json{{"labels", std::move(labels)}, {"top", std::move(list)}};
+}
+
+Json numbers_json(const Predictions& predictions, size_t row, const Model& model) {
+  const float* values = predictions.logits.data() + static_cast<int64_t>(row) * predictions.n_labels;
+  Json by_name = Json::object();
+  for (size_t i = 0; i < model.config.labels.size(); ++i) by_name[model.config.labels[i]] = values[i];
+  if (predictions.n_labels == 1) return Json{{"value", values[0]}};
+  return Json{{"values", std::move(by_name)}};
+}
+
+// One line for people.
+std::string line_of(const Json& result, ProblemType problem) {
+  if (problem == ProblemType::kSingleLabel) {
+    return fmt::format("{:<28} {:.4f}{}", result["label"].get<std::string>(), result["score"].get<double>(),
+                       result["in_scope"].get<bool>() ? "" : "  out of scope");
+  }
+  std::string line;
+  if (problem == ProblemType::kMultiLabel) {
+    for (const Json& item : result["labels"]) {
+      line += fmt::format("{}{} {:.4f}", line.empty() ? "" : ", ", item["label"].get<std::string>(),
+                          item["score"].get<double>());
+    }
+    return fmt::format("{:<28}", line.empty() ? "(no label)" : line);
+  }
+  if (result.contains("value")) return fmt::format("{:<12.6g}", result["value"].get<double>());
+  for (const auto& [name, value] : result["values"].items()) {
+    line += fmt::format("{}{} {:.6g}", line.empty() ? "" : ", ", name, value.get<double>());
+  }
+  return line;
+}
+
 int run_predict(const PredictCommand& command, const Globals& globals) {
   command.texts.check("predict");
   const auto model = load_shared(command.model);
@@ -52,7 +102,8 @@ int run_predict(const PredictCommand& command, const Globals& globals) {
       std::find(model->config.labels.begin(), model->config.labels.end(), command.texts.data_flags.options.oos_name);
   const auto oos =
       found == model->config.labels.end() ? -1 : static_cast<int32_t>(found - model->config.labels.begin());
-  const Dataset data = command.texts.read(true);
+  const ProblemType problem = model->config.problem;
+  const Dataset data = command.texts.read(true, label_kind_of(problem));
   SessionOptions session = globals.session();
   session.packed_cache = command.packed_cache.is_on;
   SessionGroup group(model, session);
@@ -62,13 +113,16 @@ int run_predict(const PredictCommand& command, const Globals& globals) {
   Json results = Json::array();
   std::string lines;
   for (size_t row = 0; row < data.examples.size(); ++row) {
-    const Json result = result_json(predictions, row, *model, oos, command.top);
+    Json result = problem == ProblemType::kMultiLabel   ? label_set_json(predictions, row, *model, command.top)
+                  : problem == ProblemType::kRegression ? numbers_json(predictions, row, *model)
+                                                        : result_json(predictions, row, *model, oos, command.top);
     if (globals.json) {
-      results.push_back(result);
+      results.push_back(std::move(result));
       continue;
     }
-    lines += fmt::format("{:<28} {:.4f}{}  {}\n", result["label"].get<std::string>(), result["score"].get<double>(),
-                         result["in_scope"].get<bool>() ? "" : "  out of scope", shown_text(data.examples[row].text));
+    lines += line_of(result, problem) + "  " + shown_text(data.examples[row].text);
+    const std::string& pair = data.examples[row].text_pair;
+    lines += pair.empty() ? "\n" : "  +  " + shown_text(pair) + "\n";
   }
   if (globals.json) {
     print_json(Json{{"results", std::move(results)}});
@@ -86,6 +140,7 @@ void add_predict(Program& program) {
                                     [command, &program] { return run_predict(*command, program.globals()); });
   verb->add_option("model", command->model, "model folder")->required();
   command->texts.add_to(*verb);
+  command->texts.add_pair_to(*verb);
   verb->add_option("--top", command->top, "labels listed in the JSON")->check(CLI::Range(1, 1 << 20));
   command->regime.add_to(*verb);
   command->packed_cache.add_to(*verb);

@@ -4,8 +4,10 @@
 
 #include "base/error.h"
 #include "cli/app.h"
+#include "cli/train_report.h"
 #include "compress/manifest.h"
 #include "data/dataset.h"
+#include "train/heads.h"
 #include "train/trainer.h"
 
 namespace fettle::cli {
@@ -19,17 +21,44 @@ struct TrainCommand {
   std::vector<std::string> data;
   std::string eval;
   std::string objective = "classify";
+  std::string problem;
   std::string out;
+  std::string report;
   double mask_probability = 0.15;
   ThresholdFlags threshold;
   DataFlags data_flags;
   TrainFlags train_flags;
 };
 
-Model starting_model(const TrainCommand& command, const std::vector<std::string>& labels, uint64_t seed) {
+// The labels that the model will have.
+struct Head {
+  ProblemType problem = ProblemType::kSingleLabel;
+  std::vector<std::string> labels;
+};
+
+// What the command asks for, else what the model has, else single labels; with the names that a model of numbers has.
+Head head_of(const TrainCommand& command) {
+  Head head;
+  const std::filesystem::path config_file = command.init.empty()
+                                                ? encoder_folder(resolve_model(command.model)) / "config.json"
+                                                : std::filesystem::path(command.init);
+  const ModelConfig config = parse_config(read_json(config_file), config_file.string());
+  const bool has_head = !config.labels.empty();
+  if (has_head && (command.init.empty() || config.other.contains("problem_type"))) head.problem = config.problem;
+  if (command.problem == "single-label") head.problem = ProblemType::kSingleLabel;
+  if (command.problem == "multi-label") head.problem = ProblemType::kMultiLabel;
+  if (command.problem == "regression") head.problem = ProblemType::kRegression;
+  if (has_head && head.problem == ProblemType::kRegression && config.problem == head.problem)
+    head.labels = config.labels;
+  return head;
+}
+
+Model starting_model(const TrainCommand& command, const Head& head, uint64_t seed) {
   if (!command.init.empty()) {
     ModelConfig config = parse_config(read_json(command.init), command.init);
-    config.labels = labels;
+    config.labels = head.labels;
+    config.problem = head.problem;
+    config.other.erase("problem_type");
     const std::string folder = command.tokenizer.empty() ? command.model : command.tokenizer;
     if (folder.empty()) usage_error("train", "--init needs a tokenizer", "--tokenizer FOLDER");
     auto tokenizer = Tokenizer::load(resolve_model(folder));
@@ -40,7 +69,8 @@ Model starting_model(const TrainCommand& command, const std::vector<std::string>
   }
   LoadOptions options;
   options.allow_new_head = true;
-  options.labels = labels;
+  options.labels = head.labels;
+  options.problem = head.problem;
   options.seed = seed;
   return load_model(resolve_model(command.model), options);
 }
@@ -60,16 +90,24 @@ void check_command(const TrainCommand& command) {
   if (command.objective == "mlm") {
     if (!command.eval.empty()) usage_error("--eval", "is for classifiers; --objective mlm reports its own accuracy");
     if (command.threshold.fit) usage_error("--fit-threshold", "is for classifiers");
+    if (!command.problem.empty()) usage_error("--problem-type", "is for classifiers");
     return;
   }
   if (command.data.size() != 1) usage_error("--data", "takes one file for this objective");
   if (command.threshold.fit && command.eval.empty()) usage_error("--fit-threshold", "needs --eval");
 }
 
+TrainReport report_of(const TrainCommand& command) {
+  std::string data;
+  for (const std::string& file : command.data) data += (data.empty() ? "" : ", ") + file;
+  return {.path = command.report, .out = command.out, .data = data, .eval = command.eval};
+}
+
 void finish(Model& model, const TrainCommand& command, const Globals& globals, const TrainResult& result) {
   record_parent(model, model.source);
-  if (!command.eval.empty()) record_measurements(model, Json{{"accuracy", result.accuracy}});
+  if (!command.eval.empty()) record_measurements(model, Json{{result.metric, result.accuracy}});
   const int64_t size = save_model(model, command.out, globals.force);
+  report_of(command).write(result, model, globals);
   remove_checkpoints(command.train_flags, command.out);
   if (globals.json) {
     Json json = to_json(result);
@@ -84,20 +122,27 @@ void finish(Model& model, const TrainCommand& command, const Globals& globals, c
 int run_train(const TrainCommand& command, const Globals& globals) {
   check_command(command);
   refuse_existing(command.out, globals);
-  DataOptions data_options = command.data_flags.resolve();
+  report_of(command).refuse_existing(globals);
   TrainOptions options = command.train_flags.resolve(globals);
   options.mask_probability = command.mask_probability;
   if (options.checkpoint_folder.empty()) options.checkpoint_folder = beside(command.out, kCheckpointSuffix);
 
   if (command.objective == "mlm") {
     Model model = starting_model(command, {}, globals.seed);
-    const TrainResult result = pretrain_masked_lm(model, read_texts(command.data, data_options), options);
+    const std::vector<std::string> texts = read_texts(command.data, command.data_flags.resolve());
+    const TrainResult result = pretrain_masked_lm(model, texts, options);
     finish(model, command, globals, result);
     return 0;
   }
+  Head head = head_of(command);
+  if (command.threshold.fit && head.problem != ProblemType::kSingleLabel) {
+    usage_error("--fit-threshold", "is for single-label classifiers");
+  }
+  DataOptions data_options = command.data_flags.resolve(label_kind_of(head.problem));
+  data_options.labels = head.labels;
   const Dataset train = load_dataset(command.data[0], data_options);
-  Model model = starting_model(command, train.labels, globals.seed);
-  data_options.labels = train.labels;
+  head.labels = data_options.labels = train.labels;
+  Model model = starting_model(command, head, globals.seed);
   Dataset eval;
   if (!command.eval.empty()) eval = load_dataset(command.eval, data_options);
   const TrainResult result = train_classifier(model, train, command.eval.empty() ? nullptr : &eval, options);
@@ -116,9 +161,13 @@ void add_train(Program& program) {
   verb->add_option("--data", command->data, "training data (several text files for --objective mlm)")->required();
   verb->add_option("--eval", command->eval, "data for evaluation after each epoch");
   verb->add_option("--out", command->out, "folder to write")->required();
+  verb->add_option("--report", command->report, "write report.html here");
   verb->add_option("--init", command->init, "config.json of a new model with random weights");
   verb->add_option("--tokenizer", command->tokenizer, "folder of the tokenizer, with --init");
   verb->add_option("--objective", command->objective, "classify, mlm")->check(CLI::IsMember({"classify", "mlm"}));
+  verb->add_option("--problem-type", command->problem,
+                   "single-label, multi-label, regression (default: the model's own, else single-label)")
+      ->check(CLI::IsMember({"single-label", "multi-label", "regression"}));
   verb->add_option("--mask-probability", command->mask_probability, "mlm: share of tokens to predict")
       ->check(CLI::Range(0.01, 0.9));
   command->threshold.add_to(*verb);

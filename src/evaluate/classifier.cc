@@ -20,6 +20,9 @@ namespace {
 std::shared_ptr<const Model> load_classifier(const std::string& folder) {
   auto model = std::make_shared<const Model>(load_model(folder));
   if (model->config.labels.empty()) bad_input(folder, "has no classification head");
+  if (model->config.problem != ProblemType::kSingleLabel) {
+    bad_input(folder, "is a model of " + std::string(problem_name(model->config.problem)) + ", not of single labels");
+  }
   return model;
 }
 

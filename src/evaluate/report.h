@@ -34,7 +34,7 @@ struct ReportRow {
   bool on_front = false;
 };
 
-struct Curve {  // one training run, for the loss and accuracy plots
+struct Curve {  // one training run, for the loss and accuracy plots; negative values are left out
   std::string name;
   std::vector<double> epochs;
   std::vector<double> loss;
@@ -47,6 +47,7 @@ struct Report {
   std::vector<std::pair<std::string, std::string>> facts;  // machine, data, command, seed, version
   std::vector<ReportRow> rows;
   std::vector<Curve> curves;
+  std::string accuracy_title = "Accuracy on validation data";  // of the second plot of the curves
 };
 
 // Aligned columns that fit 110 characters; the best row is marked; remarks stand below. `color` only for a terminal.

@@ -103,6 +103,23 @@ std::string latency_table(const std::vector<ReportRow>& rows) {
   return html + "</tbody></table></div>\n";
 }
 
+std::string models_section(const std::vector<ReportRow>& rows) {
+  std::string html;
+  const std::string plot = bubble_plot_svg(rows);
+  if (!plot.empty()) {
+    html += "<h2>Latency, accuracy and size</h2>\n" + plot +
+            "<p>Each bubble is a model of the table below, numbered alike; its area is the size on disk. The dashed "
+            "ring marks "
+            "the best.</p>\n";
+  }
+  html += "<h2>Results</h2>\n" + results_table(rows);
+  html +=
+      "<p>Latency is end to end for one query, tokenizer included, the models taking turns. Differences and p-values "
+      "compare "
+      "with the first row, example by example (exact McNemar test; paired bootstrap).</p>\n";
+  return html + "<h2>Latency in detail</h2>\n" + latency_table(rows);
+}
+
 std::string curve_plot(const std::vector<Curve>& curves, bool accuracy) {
   constexpr double kWidth = 900;
   constexpr double kHeight = 280;
@@ -137,8 +154,17 @@ std::string curve_plot(const std::vector<Curve>& curves, bool accuracy) {
   for (size_t c = 0; c < curves.size(); ++c) {
     const std::vector<double>& values = accuracy ? curves[c].accuracy : curves[c].loss;
     std::string points;
+    int64_t n_points = 0;
     for (size_t i = 0; i < values.size() && i < curves[c].epochs.size(); ++i) {
-      if (values[i] >= 0) points += fmt::format("{:.1f},{:.1f} ", x(curves[c].epochs[i]), y(values[i]));
+      if (values[i] < 0) continue;
+      points += fmt::format("{:.1f},{:.1f} ", x(curves[c].epochs[i]), y(values[i]));
+      ++n_points;
+    }
+    // A line through one point shows nothing.
+    if (n_points == 1) {
+      const size_t comma = points.find(',');
+      svg += fmt::format("<circle class=\"c{}\" cx=\"{}\" cy=\"{}\" r=\"3\"/>", c % 8, points.substr(0, comma),
+                         points.substr(comma + 1, points.size() - comma - 2));
     }
     svg += fmt::format("<polyline class=\"curve c{}\" style=\"fill:none\" points=\"{}\"><title>{}</title></polyline>",
                        c % 8, points, escape_xml(curves[c].name));
@@ -146,7 +172,8 @@ std::string curve_plot(const std::vector<Curve>& curves, bool accuracy) {
   return svg + "</svg>\n";
 }
 
-std::string curves_section(const std::vector<Curve>& curves) {
+std::string curves_section(const Report& report) {
+  const std::vector<Curve>& curves = report.curves;
   if (curves.empty()) return "";
   std::string html = "<h2>Training</h2>\n<p>";
   for (size_t c = 0; c < curves.size(); ++c) {
@@ -154,7 +181,7 @@ std::string curves_section(const std::vector<Curve>& curves) {
   }
   html += "</p>\n<h2>Loss</h2>\n" + curve_plot(curves, false);
   const std::string accuracy = curve_plot(curves, true);
-  if (!accuracy.empty()) html += "<h2>Accuracy on validation data</h2>\n" + accuracy;
+  if (!accuracy.empty()) html += "<h2>" + escape_xml(report.accuracy_title) + "</h2>\n" + accuracy;
   return html;
 }
 
@@ -166,21 +193,9 @@ std::string report_html(const Report& report) {
       "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n<title>";
   html += escape_xml(report.title) + "</title>\n<style>" + std::string(kStyle) + "</style></head><body>\n";
   html += "<h1>" + escape_xml(report.title) + "</h1>\n<p class=\"summary\">" + escape_xml(report.summary) + "</p>\n";
-  const std::string plot = bubble_plot_svg(report.rows);
-  if (!plot.empty()) {
-    html += "<h2>Latency, accuracy and size</h2>\n" + plot +
-            "<p>Each bubble is a model of the table below, numbered alike; its area is the size on disk. The dashed "
-            "ring marks "
-            "the best.</p>\n";
-  }
-  html += "<h2>Results</h2>\n" + results_table(report.rows);
-  html +=
-      "<p>Latency is end to end for one query, tokenizer included, the models taking turns. Differences and p-values "
-      "compare "
-      "with the first row, example by example (exact McNemar test; paired bootstrap).</p>\n";
-  html += "<h2>Latency in detail</h2>\n" + latency_table(report.rows);
-  html += curves_section(report.curves);
-  html += "<h2>How it was measured</h2>\n<dl>";
+  if (!report.rows.empty()) html += models_section(report.rows);
+  html += curves_section(report);
+  html += report.rows.empty() ? "<h2>How it was made</h2>\n<dl>" : "<h2>How it was measured</h2>\n<dl>";
   for (const auto& [name, value] : report.facts) {
     html += "<dt>" + escape_xml(name) + "</dt><dd>" + escape_xml(value) + "</dd>";
   }

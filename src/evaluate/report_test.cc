@@ -113,6 +113,26 @@ TEST(ReportPage, SelfContainedAndEscaped) {
   EXPECT_THAT(page, HasSubstr("prefers-color-scheme"));
 }
 
+TEST(ReportPage, OfATrainingRunAlone) {
+  Report report;
+  report.title = "run";
+  report.curves.push_back({.name = "training", .epochs = {0.5, 1, 1}, .loss = {2, 1, -1}, .accuracy = {-1, -1, 0.5}});
+  report.accuracy_title = "Accuracy & more";
+  const std::string html = report_html(report);
+  expect_balanced(html.substr(html.find("<body>")));
+  EXPECT_THAT(html, HasSubstr("<h2>Accuracy &amp; more</h2>"));
+  EXPECT_THAT(html, Not(HasSubstr("McNemar")));
+  EXPECT_THAT(html, Not(HasSubstr("Latency")));
+  // Two losses and one accuracy, not the absent ones.
+  const std::regex points("points=\"([^\"]*)\"");
+  std::vector<int64_t> counts;
+  for (std::sregex_iterator it(html.begin(), html.end(), points); it != std::sregex_iterator(); ++it) {
+    const std::string list = (*it)[1];
+    counts.push_back(std::count(list.begin(), list.end(), ','));
+  }
+  EXPECT_THAT(counts, ElementsAre(2, 1));
+}
+
 TEST(Axis, LinearAndLogarithmic) {
   const Axis linear(0, 10, 100, 200, false);
   EXPECT_DOUBLE_EQ(linear(5), 150);

@@ -1,5 +1,6 @@
 #include "train/checkpoint.h"
 
+#include <algorithm>
 #include <cstring>
 #include <limits>
 #include <system_error>
@@ -33,6 +34,21 @@ Json curve_to_json(const TrainResult& result) {
   return curve;
 }
 
+Json divergence_to_json(const DivergenceState& d) {
+  return {{"steps", d.steps}, {"mean", d.mean}, {"start", d.start}, {"best", d.best}, {"steps_above", d.steps_above}};
+}
+
+DivergenceState divergence_from_json(const Json& state, const std::string& where) {
+  const auto found = state.find("divergence");
+  if (found == state.end() || !found->is_object()) bad_input(where, "'divergence' is not an object");
+  const Json& json = *found;
+  return {.steps = json_int(json, "steps", 0, kMax, where),
+          .mean = json_number(json, "mean", where),
+          .start = json_number(json, "start", where),
+          .best = json_number(json, "best", where),
+          .steps_above = json_int(json, "steps_above", 0, kMax, where)};
+}
+
 Json state_to_json(const TrainState& s) {
   return {{"step", s.step},
           {"epoch", s.epoch},
@@ -47,11 +63,13 @@ Json state_to_json(const TrainState& s) {
           {"curve_trials", s.curve_trials},
           {"best_accuracy", s.best_accuracy},
           {"epochs_without_gain", s.epochs_without_gain},
+          {"divergence", divergence_to_json(s.divergence)},
           {"finished", s.finished},
           {"stopped_early", s.result.stopped_early},
           {"samples", s.result.samples},
           {"tokens", s.result.tokens},
           {"seconds", s.result.seconds},
+          {"changes", s.result.changes},
           {"epochs", records_to_json(s.result)},
           {"curve", curve_to_json(s.result)}};
 }
@@ -77,11 +95,13 @@ TrainState state_from_json(const Json& json, const std::string& where) {
   s.curve_trials = json_number(json, "curve_trials", where);
   s.best_accuracy = json_number(json, "best_accuracy", where);
   s.epochs_without_gain = json_int(json, "epochs_without_gain", 0, kMax, where);
+  s.divergence = divergence_from_json(json, where);
   s.finished = json_bool_or(json, "finished", false, where);
   s.result.stopped_early = json_bool_or(json, "stopped_early", false, where);
   s.result.samples = json_int(json, "samples", 0, kMax, where);
   s.result.tokens = json_int(json, "tokens", 0, kMax, where);
   s.result.seconds = json_number(json, "seconds", where);
+  s.result.changes = array_at(json, "changes", where);
   for (const Json& r : array_at(json, "epochs", where)) {
     s.result.epochs.push_back({json_number(r, "epoch", where), json_number(r, "loss", where),
                                json_number(r, "accuracy", where), json_number(r, "seconds", where)});
@@ -93,14 +113,21 @@ TrainState state_from_json(const Json& json, const std::string& where) {
   return s;
 }
 
-void check_key(const Json& stored, const Json& wanted, const std::string& where) {
-  for (const auto& [name, value] : wanted.items()) {
+// Returns the values that differ though they may: {"option", "before", "after"}.
+Json check_key(const Json& stored, const CheckpointKey& key, const std::string& where) {
+  Json changes = Json::array();
+  for (const auto& [name, value] : key.values.items()) {
     const auto found = stored.find(name);
     if (found != stored.end() && *found == value) continue;
+    if (found != stored.end() && std::ranges::find(key.may_differ, name) != key.may_differ.end()) {
+      changes.push_back({{"option", name}, {"before", *found}, {"after", value}});
+      continue;
+    }
     const std::string before = found == stored.end() ? "absent" : found->dump();
     bad_input(where, "the checkpoint was made with another " + name + ": " + before + " then, " + value.dump() + " now",
               "resume with the same options, data and starting model, or begin anew without resuming");
   }
+  return changes;
 }
 
 void restore(Tensor& target, const SafetensorsFile& file, const std::string& name) {
@@ -124,6 +151,7 @@ void write_checkpoint(const std::filesystem::path& folder, const CheckpointKey& 
     tensors.push_back({"weight/" + slots[i].name, slots[i].weight});
     tensors.push_back({"m/" + slots[i].name, slots[i].m});
     tensors.push_back({"v/" + slots[i].name, slots[i].v});
+    if (slots[i].average.defined()) tensors.push_back({"average/" + slots[i].name, slots[i].average});
     if (!best.empty()) tensors.push_back({"best/" + slots[i].name, best[i]});
   }
   write_safetensors(target.path() / kTensorsFile, tensors);
@@ -146,19 +174,25 @@ std::optional<TrainState> read_checkpoint(const std::filesystem::path& folder, c
       !stored_state->is_object()) {
     bad_input(where, "is not a checkpoint of fettle");
   }
-  check_key(*stored_key, key.values, where);
+  const Json changes = check_key(*stored_key, key, where);
   const SafetensorsFile file = SafetensorsFile::open(source / kTensorsFile);
   best.clear();
   for (ParameterSlot& slot : slots) {
     restore(slot.weight, file, "weight/" + slot.name);
     restore(slot.m, file, "m/" + slot.name);
     restore(slot.v, file, "v/" + slot.name);
+    if (slot.average.defined()) restore(slot.average, file, "average/" + slot.name);
     if (!file.contains("best/" + slot.name)) continue;
     best.emplace_back(DType::kF32, slot.weight.shape());
     restore(best.back(), file, "best/" + slot.name);
   }
   if (!best.empty() && best.size() != slots.size()) bad_input(file.path(), "some of the best weights are missing");
-  return state_from_json(*stored_state, where);
+  TrainState state = state_from_json(*stored_state, where);
+  for (Json change : changes) {
+    change["step"] = state.step;
+    state.result.changes.push_back(std::move(change));
+  }
+  return state;
 }
 
 }  // namespace fettle

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "base/json.h"
+#include "train/divergence.h"
 #include "train/optimizer.h"
 #include "train/trainer.h"
 
@@ -27,13 +28,15 @@ struct TrainState {
   double curve_trials = 0;
   double best_accuracy = -1;
   int64_t epochs_without_gain = 0;
+  DivergenceState divergence;
   bool finished = false;
-  TrainResult result;  // counters, records and curve so far
+  TrainResult result;  // counters, records, changes and curve so far
 };
 
 // What a checkpoint must agree on with the run that continues it; one flat object of strings and numbers.
 struct CheckpointKey {
   Json values = Json::object();
+  std::vector<std::string> may_differ;  // values that need not agree: a change is noted in the result
 };
 
 // `best` holds the best weights so far, one tensor for each slot, or is empty. Errors: kIo.

@@ -1,19 +1,24 @@
 #include "train/classify.h"
 
 #include <algorithm>
+#include <cmath>
 #include <cstring>
 #include <unordered_map>
 
 #include "base/cancel.h"
 #include "base/error.h"
+#include "train/class_weights.h"
 #include "train/digest.h"
+#include "train/heads.h"
 
 namespace fettle {
 namespace {
 
 constexpr int64_t kEvaluationBatch = 256;
 
-std::vector<int32_t> label_map(const Model& model, const Dataset& data) {
+}  // namespace
+
+std::vector<int32_t> label_ids(const Model& model, const Dataset& data) {
   std::unordered_map<std::string, int32_t> ids;
   for (size_t i = 0; i < model.config.labels.size(); ++i) ids[model.config.labels[i]] = static_cast<int32_t>(i);
   std::vector<int32_t> map;
@@ -24,14 +29,13 @@ std::vector<int32_t> label_map(const Model& model, const Dataset& data) {
   return map;
 }
 
-}  // namespace
-
 ClassificationData prepare(const Model& model, const Dataset& data, int64_t max_length) {
   const std::string where = data.source.empty() ? "data" : data.source;
   if (!model.tokenizer) usage_error("model", "has no tokenizer");
   if (model.config.labels.empty()) bad_input("model", "has no classification head");
+  require_single_label(model.config, "model", "this training");
   if (data.examples.empty()) bad_input(where, "holds no examples");
-  const std::vector<int32_t> map = label_map(model, data);
+  const std::vector<int32_t> map = label_ids(model, data);
   ClassificationData result;
   Digest digest;
   for (size_t i = 0; i < data.examples.size(); ++i) {
@@ -113,7 +117,8 @@ ClassifierObjective::ClassifierObjective(const Model& model, ClassificationData 
       options_(options),
       machine_(machine),
       teacher_(std::move(teacher)),
-      lengths_(train_.texts.lengths()) {}
+      lengths_(train_.texts.lengths()),
+      class_weights_(weigh_classes(options.class_weights, model.config.labels, train_.labels)) {}
 
 std::string ClassifierObjective::data_digest() const {
   Digest digest;
@@ -133,8 +138,12 @@ Graph ClassifierObjective::build_loss_graph() const {
   const ValueId logits = graph.find("logits");
   const Dim batch = graph.symbol("batch");
   const ValueId labels = graph.add_input("labels", {DType::kI32, {batch}});
-  ValueId loss = graph.add_nodes("softmax_cross_entropy", {logits, labels},
-                                 {{"label_smoothing", options_.label_smoothing}}, "cross_entropy")[0];
+  std::vector<ValueId> inputs{logits, labels};
+  if (!class_weights_.empty()) {
+    inputs.push_back(graph.add_constant("class_weights", Tensor::from(class_weights_, {model_.config.n_labels()})));
+  }
+  ValueId loss = graph.add_nodes("softmax_cross_entropy", inputs, {{"label_smoothing", options_.label_smoothing}},
+                                 "cross_entropy")[0];
   if (teacher_) loss = teacher_->add_to(graph, loss);
   graph.add_output("loss", loss);
   return graph;
@@ -152,16 +161,25 @@ void ClassifierObjective::load(int64_t index, MicroBatch& batch) {
   const std::span<const int32_t> examples = plan_.batch(index);
   tokens_.clear();
   labels_.clear();
-  int64_t labelled = 0;
+  double labelled = 0;
   for (int32_t i : examples) {
     train_.texts.append_to(tokens_, i);
     labels_.push_back(train_.labels[i]);
-    labelled += train_.labels[i] != kUnlabelled;
+    labelled += weight_of(train_.labels[i]);
   }
   bind_tokens(tokens_, model_.config, batch);
   batch.inputs.emplace_back("labels", view_i32(labels_));
-  batch.weight = static_cast<double>(teacher_ ? static_cast<int64_t>(examples.size()) : labelled);
+  batch.weight = teacher_ ? static_cast<double>(examples.size()) : labelled;
   if (teacher_) teacher_->load(examples, batch);
+}
+
+double ClassifierObjective::weight_of(int32_t label) const {
+  if (label == kUnlabelled) return 0;
+  return class_weights_.empty() ? 1 : static_cast<double>(class_weights_[static_cast<size_t>(label)]);
+}
+
+double ClassifierObjective::chance_loss() const {
+  return std::log(static_cast<double>(model_.config.n_labels()));
 }
 
 double ClassifierObjective::evaluate() {

@@ -23,7 +23,11 @@ struct ClassificationData {
   int64_t size() const { return static_cast<int64_t>(labels.size()); }
 };
 
-// Labels are matched by name. kBadInput for empty data and for a label that the model does not have.
+// For each label of the data its id in the model, kUnlabelled where the model does not have it.
+std::vector<int32_t> label_ids(const Model& model, const Dataset& data);
+
+// Labels are matched by name. kBadInput for empty data, for a label that the model does not have, and for models of
+// label sets or numbers (heads.h).
 ClassificationData prepare(const Model& model, const Dataset& data, int64_t max_length);
 
 // Logits of a model as it is now, in the order of the data; built once, used after every epoch.
@@ -52,7 +56,8 @@ class TeacherLoss {
   virtual std::string digest() const = 0;  // of what the teacher gives
 };
 
-// loss = CE, the mean over the labelled rows of a micro batch, or what a TeacherLoss makes of it.
+// loss = CE, the mean over the labelled rows of a micro batch, weighted by the options' class weights, or what a
+// TeacherLoss makes of it.
 class ClassifierObjective : public Objective {
  public:
   ClassifierObjective(const Model& model, ClassificationData train, std::optional<ClassificationData> eval,
@@ -66,8 +71,11 @@ class ClassifierObjective : public Objective {
   void begin_epoch(int64_t epoch) override;
   void load(int64_t index, MicroBatch& batch) override;
   double evaluate() override;
+  double chance_loss() const override;
 
  private:
+  double weight_of(int32_t label) const;
+
   const Model& model_;
   ClassificationData train_;
   std::optional<ClassificationData> eval_;
@@ -75,6 +83,7 @@ class ClassifierObjective : public Objective {
   Machine& machine_;
   std::unique_ptr<TeacherLoss> teacher_;
   std::vector<int32_t> lengths_;
+  std::vector<float> class_weights_;  // [n_labels], or empty: all are 1
   std::unique_ptr<LogitsRunner> runner_;
   BatchPlan plan_;
   RaggedBatch tokens_;

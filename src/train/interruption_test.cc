@@ -129,6 +129,18 @@ TEST_F(Interruption, OfFineTuningWithAccumulationAndEarlyStopping) {
   expect_same_after_interruptions(run_classifier, options, 2);
 }
 
+TEST_F(Interruption, OfFineTuningWithEverythingElse) {
+  TrainOptions options = options_for_interruption();
+  options.ema_decay = 0.9;
+  options.layer_decay = 0.8;
+  options.class_weights.balanced = true;
+  options.gradient_checkpointing = true;
+  options.schedule = Schedule::kCosine;
+  expect_same_after_interruptions(run_classifier, options, 1);
+  options.keep_best = false;
+  expect_same_after_interruptions(run_classifier, options, 3);
+}
+
 TEST_F(Interruption, OfDistillation) {
   expect_same_after_interruptions(run_distillation, options_for_interruption(), 2);
 }

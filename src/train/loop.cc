@@ -13,8 +13,6 @@
 #include "base/philox.h"
 #include "base/sha256.h"
 #include "format/tensor_store.h"
-#include "graph/autodiff.h"
-#include "graph/passes.h"
 #include "kernels/dispatch.h"
 #include "train/schedule.h"
 
@@ -52,31 +50,39 @@ std::string digest_weights(const std::vector<ParameterSlot>& slots) {
   return sha256_hex(std::as_bytes(std::span(all)));
 }
 
+// While it lives the averages of the weights, where there are any, stand in the model.
+class AveragesInPlace {
+ public:
+  explicit AveragesInPlace(Optimizer& optimizer) : optimizer_(optimizer) { optimizer_.swap_averages(); }
+  ~AveragesInPlace() { optimizer_.swap_averages(); }
+  AveragesInPlace(const AveragesInPlace&) = delete;
+  AveragesInPlace& operator=(const AveragesInPlace&) = delete;
+
+ private:
+  Optimizer& optimizer_;
+};
+
+// What may change from a checkpoint to its continuation: it means the same for the weights and moments that are there.
+const std::vector<std::string> kMayChange = {"learning_rate",  "weight_decay",  "beta1",       "beta2",
+                                             "adam_eps",       "max_grad_norm", "schedule",    "warmup_ratio",
+                                             "schedule_steps", "dropout",       "layer_decay", "label_smoothing"};
+
 }  // namespace
 
 Machine::Machine(const TrainOptions& options) : pool(options.n_threads), table(table_named(options.isa)) {}
 
 Trainer::Trainer(Model& model, Objective& objective, const TrainOptions& options, Machine& machine)
-    : model_(model), objective_(objective), options_(options), machine_(machine), graph_(objective.build_loss_graph()) {
-  const std::vector<ValueId> parameters = graph_.parameters();
-  const std::vector<ValueId> gradients = differentiate(graph_, graph_.find("loss"), parameters);
-  std::vector<std::string> names;
-  for (size_t i = 0; i < parameters.size(); ++i) {
-    if (gradients[i] == kNoValue) continue;
-    names.push_back(graph_.value(parameters[i]).name);
-    gradient_names_.push_back("gradient of " + names.back());
-    graph_.add_output(gradient_names_.back(), gradients[i]);
-  }
-  for (const Pass& pass : training_passes()) pass.run(graph_);
-  for (const std::string& name : gradient_names_) {
-    const std::string squares = "squares of " + name;
-    squares_names_.push_back(graph_.find(squares) == kNoValue ? "" : squares);
-  }
-  slots_ = make_slots(model_, names, options_.gradient_accumulation > 1);
+    : model_(model),
+      objective_(objective),
+      options_(options),
+      machine_(machine),
+      graph_(make_training_graph(objective.build_loss_graph(), model.config, options.gradient_checkpointing)),
+      watch_(objective.chance_loss()) {
+  slots_ = make_slots(model_, graph_.parameters, options_);
   if (model_.mapped_weights) model_.mapped_weights->drop_pages();
   optimizer_ = std::make_unique<Optimizer>(slots_, options_, machine_.table, machine_.pool);
   executor_ = std::make_unique<Executor>(
-      graph_, [this](std::string_view name) -> const EncodedTensor& { return model_.parameters.get(name); },
+      graph_.graph, [this](std::string_view name) -> const EncodedTensor& { return model_.parameters.get(name); },
       ExecutorOptions{
           .pool = &machine_.pool, .table = &machine_.table, .precision = options_.precision, .pack_parameters = false});
   total_steps_ = count_steps(objective_, options_);
@@ -97,10 +103,11 @@ CheckpointKey Trainer::checkpoint_key() const {
   key.values["total_steps"] = total_steps_;
   key.values["data"] = objective_.data_digest();
   key.values["starting_model"] = digest_weights(slots_);
+  if (options_.allow_changes) key.may_differ = kMayChange;
   return key;
 }
 
-double Trainer::step() {
+Trainer::StepRecord Trainer::step() {
   const int64_t epoch_batches = objective_.n_batches(state_.epoch);
   const int64_t group = std::min(options_.gradient_accumulation, epoch_batches - state_.next_batch);
   const bool accumulate = options_.gradient_accumulation > 1;
@@ -115,7 +122,7 @@ double Trainer::step() {
     executor_->run();
     loss += batch_.weight * static_cast<double>(executor_->output("loss").data<float>()[0]);
     for (size_t s = 0; s < slots_.size(); ++s) {
-      outputs[s] = executor_->output(gradient_names_[s]);
+      outputs[s] = executor_->output(graph_.gradients[s]);
       gradients[s] = outputs[s].data<float>();
     }
     if (accumulate) optimizer_->accumulate(gradients, batch_.weight, i == 0);
@@ -125,20 +132,43 @@ double Trainer::step() {
   }
   const double rate =
       options_.learning_rate * schedule_factor(options_.schedule, state_.step, schedule_steps_, warmup_steps_);
-  loss /= weight;
+  // A step of examples whose classes have no weight has no loss either.
+  loss = weight > 0 ? loss / weight : 0;
+  // Before it can reach the weights.
+  if (!std::isfinite(loss)) give_up("the loss is not finite", state_.step + 1, rate);
   if (accumulate) gradients = optimizer_->accumulated();
   std::vector<double> squares(slots_.size(), -1);
   for (size_t s = 0; s < slots_.size() && !accumulate; ++s) {
-    if (!squares_names_[s].empty()) squares[s] = executor_->output(squares_names_[s]).data<float>()[0];
+    if (!graph_.squares[s].empty()) squares[s] = executor_->output(graph_.squares[s]).data<float>()[0];
   }
-  const double norm = optimizer_->step(gradients, squares, accumulate ? 1.0 / weight : 1.0, rate, state_.step + 1);
-  if (!std::isfinite(loss) || !std::isfinite(norm)) {
-    failed("training",
-           fmt::format("the {} is not finite at step {} of {} (learning rate {:.3g})",
-                       std::isfinite(loss) ? "gradient" : "loss", state_.step + 1, total_steps_, rate),
-           "lower the learning rate, lengthen the warm-up, or clip gradients harder");
+  const double norm =
+      optimizer_->step(gradients, squares, accumulate && weight > 0 ? 1.0 / weight : 1.0, rate, state_.step + 1);
+  if (!std::isfinite(norm)) give_up("the gradient is not finite", state_.step + 1, rate);
+  return {.loss = loss, .rate = rate, .norm = norm};
+}
+
+void Trainer::give_up(const std::string& what, int64_t step, double rate) const {
+  std::string text = fmt::format("{} at step {} of {}, learning rate {:.3g}; ", what, step, total_steps_, rate);
+  std::string hint = "lower the learning rate, lengthen the warm-up, or clip gradients harder";
+  if (saved_step_ >= 0) {
+    text += fmt::format("the last good checkpoint is {}, of step {}", options_.checkpoint_folder.string(), saved_step_);
+    hint += "; --resume --allow-changes goes on from the checkpoint";
+  } else {
+    text += "there is no checkpoint yet";
   }
-  return loss;
+  failed("training", text, hint);
+}
+
+void Trainer::check(const StepRecord& done) {
+  if (!watch_.add(done.loss, state_.divergence) || !options_.divergence_check) return;
+  give_up(fmt::format("the loss is diverging ({:.3g}, after {:.3g} at best)", DivergenceWatch::mean(state_.divergence),
+                      state_.divergence.best),
+          state_.step, done.rate);
+}
+
+void Trainer::write_events(const StepRecord& done) {
+  if (!events_) return;
+  events_->add(state_.step, {{"loss", done.loss}, {"learning_rate", done.rate}, {"gradient_norm", done.norm}});
 }
 
 void Trainer::record_curve(double loss) {
@@ -177,15 +207,23 @@ void Trainer::end_epoch() {
   EpochRecord record;
   record.epoch = epochs_done;
   record.loss = state_.loss_sum / static_cast<double>(std::max<int64_t>(1, state_.loss_steps));
-  record.accuracy = objective_.evaluate();
-  keep_if_best(record.accuracy);
+  {
+    const AveragesInPlace averages(*optimizer_);
+    record.accuracy = objective_.evaluate();
+    keep_if_best(record.accuracy);
+  }
   if (record.accuracy >= 0) state_.result.accuracy = record.accuracy;
   if (state_.trials > 0) record.accuracy = state_.hits / state_.trials;
   record.seconds = state_.result.seconds;
   state_.result.epochs.push_back(record);
   std::string line = fmt::format("epoch {:.4g}: loss {:.4f}", record.epoch, record.loss);
-  if (record.accuracy >= 0) line += fmt::format(", accuracy {:.4f}", record.accuracy);
+  if (record.accuracy >= 0) line += fmt::format(", {} {:.4f}", objective_.metric(), record.accuracy);
   log_info(line + ", " + format_duration(record.seconds));
+  if (events_) {
+    events_->add(state_.step, {{"epoch/loss", record.loss}});
+    const std::string tag = "epoch/" + std::string(objective_.metric());
+    if (record.accuracy >= 0) events_->add(state_.step, {{tag, record.accuracy}});
+  }
   state_.loss_sum = state_.hits = state_.trials = 0;
   state_.loss_steps = 0;
   ++state_.epoch;
@@ -195,10 +233,17 @@ void Trainer::end_epoch() {
   state_.result.stopped_early = state_.result.pruned || (patience > 0 && state_.epochs_without_gain >= patience);
 }
 
+// The checkpoint that stands stays good while it is not clear whether the loss still is.
+void Trainer::save_unless_suspicious() {
+  if (options_.divergence_check && DivergenceWatch::is_suspicious(state_.divergence)) return;
+  save(false);
+}
+
 void Trainer::save(bool finished) {
   if (options_.checkpoint_folder.empty()) return;
   state_.finished = finished;
   write_checkpoint(options_.checkpoint_folder, key_, state_, slots_, best_);
+  saved_step_ = state_.step;
 }
 
 void Trainer::interrupt() {
@@ -214,28 +259,39 @@ void Trainer::finish() {
       std::memcpy(slots_[s].weight.raw_mutable(), best_[s].raw(), static_cast<size_t>(best_[s].size_bytes()));
     }
     state_.result.accuracy = state_.best_accuracy;
+  } else {
+    optimizer_->swap_averages();
   }
+  state_.result.metric = objective_.metric();
+  state_.result.activation_bytes = executor_->arena_bytes();
   state_.result.steps = state_.step;
   if (state_.result.seconds > 0) {
     state_.result.samples_per_s = static_cast<double>(state_.result.samples) / state_.result.seconds;
   }
 }
 
+void Trainer::resume() {
+  if (!options_.resume || options_.checkpoint_folder.empty()) return;
+  auto found = read_checkpoint(options_.checkpoint_folder, key_, slots_, best_);
+  if (!found) {
+    log_info("no checkpoint to resume from; starting from the beginning");
+    return;
+  }
+  state_ = std::move(*found);
+  saved_step_ = state_.step;
+  log_info(fmt::format("resuming after step {} of {}", state_.step, total_steps_));
+}
+
 TrainResult Trainer::run() {
-  if (options_.resume && !options_.checkpoint_folder.empty()) {
-    if (auto found = read_checkpoint(options_.checkpoint_folder, key_, slots_, best_)) {
-      state_ = std::move(*found);
-      log_info(fmt::format("resuming after step {} of {}", state_.step, total_steps_));
-    } else {
-      log_info("no checkpoint to resume from; starting from the beginning");
-    }
+  resume();
+  if (!options_.tensorboard.empty() && !state_.finished) {
+    events_ = std::make_unique<EventFile>(options_.tensorboard, state_.step);
   }
   Progress progress(std::string(objective_.verb()), total_steps_, "steps");
   progress.set(state_.step);
   const double seconds_before = state_.result.seconds;
   Stopwatch watch;
   int64_t loaded_epoch = -1;
-  double smooth_loss = -1;
   const int64_t tokens_before = state_.result.tokens;
   while (!state_.finished && !state_.result.stopped_early) {
     if (cancel_requested()) interrupt();
@@ -248,12 +304,14 @@ TrainResult Trainer::run() {
         throw;
       }
       const bool due = options_.checkpoint_every > 0 ? state_.step % options_.checkpoint_every == 0 : epoch_done;
-      if (due && state_.step < total_steps_) save(false);
+      if (due && state_.step < total_steps_) save_unless_suspicious();
     }
     if (state_.step >= total_steps_ || state_.result.stopped_early) break;
     if (loaded_epoch != state_.epoch) objective_.begin_epoch(loaded_epoch = state_.epoch);
-    const double loss = step();
+    const StepRecord done = step();
     ++state_.step;
+    write_events(done);
+    check(done);
     if (state_.step % kObserveEvery == 0) {
       const HitCount count = objective_.observe(*executor_);
       state_.hits += count.hits;
@@ -261,16 +319,15 @@ TrainResult Trainer::run() {
       state_.curve_hits += count.hits;
       state_.curve_trials += count.trials;
     }
-    state_.loss_sum += loss;
+    state_.loss_sum += done.loss;
     ++state_.loss_steps;
-    record_curve(loss);
+    record_curve(done.loss);
     state_.result.seconds = seconds_before + watch.seconds();
-    smooth_loss = smooth_loss < 0 ? loss : 0.95 * smooth_loss + 0.05 * loss;
-    progress.note(fmt::format("loss {:.3f}, {:.0f} tokens/s", smooth_loss,
+    progress.note(fmt::format("loss {:.3f}, {:.0f} tokens/s", DivergenceWatch::mean(state_.divergence),
                               static_cast<double>(state_.result.tokens - tokens_before) / watch.seconds()));
     progress.set(state_.step);
     const int64_t every = options_.checkpoint_every;
-    if (every > 0 && state_.step % every == 0 && !epoch_is_over()) save(false);
+    if (every > 0 && state_.step % every == 0 && !epoch_is_over()) save_unless_suspicious();
   }
   progress.finish();
   if (!state_.finished) save(true);

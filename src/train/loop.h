@@ -7,12 +7,14 @@
 
 #include "base/progress.h"
 #include "base/thread_pool.h"
-#include "graph/graph.h"
 #include "kernels/kernel_table.h"
 #include "train/checkpoint.h"
+#include "train/divergence.h"
+#include "train/event_file.h"
 #include "train/objective.h"
 #include "train/optimizer.h"
 #include "train/trainer.h"
+#include "train/training_graph.h"
 
 namespace fettle {
 
@@ -28,18 +30,28 @@ class Trainer {
   Trainer(Model& model, Objective& objective, const TrainOptions& options, Machine& machine);
   ~Trainer();
 
-  // Runs to the end, to Ctrl-C (kInterrupted) or to a loss that is not finite (kFailed).
+  // Runs to the end, to Ctrl-C (kInterrupted), or to a loss that is not finite or diverges (kFailed).
   TrainResult run();
   int64_t total_steps() const { return total_steps_; }
   // For profiling.
   Executor& executor() { return *executor_; }
 
  private:
-  double step();  // the loss
+  struct StepRecord {
+    double loss = 0;
+    double rate = 0;
+    double norm = 0;  // of the gradient before clipping
+  };
+  void resume();
+  StepRecord step();
+  void check(const StepRecord& done);
+  void write_events(const StepRecord& done);
+  [[noreturn]] void give_up(const std::string& what, int64_t step, double rate) const;
   bool epoch_is_over();
   void end_epoch();
   void keep_if_best(double accuracy);
   void record_curve(double loss);
+  void save_unless_suspicious();
   void save(bool finished);
   [[noreturn]] void interrupt();
   void finish();
@@ -49,13 +61,14 @@ class Trainer {
   Objective& objective_;
   const TrainOptions options_;
   Machine& machine_;
-  Graph graph_;
-  std::vector<std::string> gradient_names_;  // outputs of the graph, one for each slot
-  std::vector<std::string> squares_names_;   // outputs with the sums of their squares, "" where there is none
-  std::vector<ParameterSlot> slots_;
+  TrainingGraph graph_;
+  std::vector<ParameterSlot> slots_;  // of the graph's parameters, in their order
   std::unique_ptr<Optimizer> optimizer_;
   std::unique_ptr<Executor> executor_;
   std::vector<Tensor> best_;
+  DivergenceWatch watch_;
+  std::unique_ptr<EventFile> events_;
+  int64_t saved_step_ = -1;  // of the last checkpoint
   TrainState state_;
   MicroBatch batch_;
   CheckpointKey key_;

@@ -40,10 +40,14 @@ class Objective {
   virtual void load(int64_t index, MicroBatch& batch) = 0;
   // Looks at the outputs of the pass just run, every tenth step or so.
   virtual HitCount observe(const Executor&) { return {}; }
-  // Accuracy of the model as it is now on evaluation data; -1 when there is none.
+  // Accuracy, or another metric() that is better when higher and never negative, of the model as it is now on
+  // evaluation data; -1 when there is none.
   virtual double evaluate() { return -1; }
   // What a run was told beside its TrainOptions: names and values for manifest and checkpoints.
   virtual Json options() const { return Json::object(); }
+  virtual std::string_view metric() const { return "accuracy"; }
+  // The loss of a model that knows nothing, as ln(classes); 0 where nobody can say.
+  virtual double chance_loss() const { return 0; }
   // SHA-256 of the texts and labels.
   virtual std::string data_digest() const = 0;
 };

@@ -3,14 +3,26 @@
 #include <algorithm>
 #include <cmath>
 
+#include "train/layer_rates.h"
+
 namespace fettle {
 namespace {
 
 constexpr int64_t kBlock = 32768;
 
+// average <- decay · average + (1 - decay) · weight
+void add_to_average(const float* weight, float decay, int64_t n, float* average) {
+  for (int64_t i = 0; i < n; ++i) average[i] += (1 - decay) * (weight[i] - average[i]);
+}
+
 }  // namespace
 
-std::vector<ParameterSlot> make_slots(Model& model, std::span<const std::string> names, bool accumulate) {
+double average_decay(double decay, int64_t time) {
+  const auto t = static_cast<double>(time);
+  return std::min(decay, (1 + t) / (10 + t));
+}
+
+std::vector<ParameterSlot> make_slots(Model& model, std::span<const std::string> names, const TrainOptions& options) {
   std::vector<ParameterSlot> slots;
   slots.reserve(names.size());
   for (const std::string& name : names) {
@@ -19,8 +31,10 @@ std::vector<ParameterSlot> make_slots(Model& model, std::span<const std::string>
     slot.weight = model.parameters.get(name).decode().clone();
     slot.m = Tensor(DType::kF32, slot.weight.shape());
     slot.v = Tensor(DType::kF32, slot.weight.shape());
-    if (accumulate) slot.accumulated = Tensor(DType::kF32, slot.weight.shape());
+    if (options.gradient_accumulation > 1) slot.accumulated = Tensor(DType::kF32, slot.weight.shape());
+    if (options.ema_decay > 0) slot.average = slot.weight.clone();
     slot.decay = slot.weight.rank() > 1;
+    if (options.layer_decay != 1) slot.rate_factor = layer_rate_factor(model.config, name, options.layer_decay);
     model.parameters.set(name, EncodedTensor::dense(slot.weight));
     slots.push_back(std::move(slot));
   }
@@ -74,25 +88,39 @@ double Optimizer::step(std::span<const float* const> gradients, std::span<const 
   // PyTorch's clip_grad_norm_ divides by norm + 1e-6.
   const double clip = limit > 0 ? std::min(1.0, limit / (norm + 1e-6)) : 1.0;
   AdamwStep common;
-  common.lr = static_cast<float>(learning_rate);
   common.beta1 = static_cast<float>(options_.beta1);
   common.beta2 = static_cast<float>(options_.beta2);
   common.eps = static_cast<float>(options_.adam_eps);
   common.bias1 = static_cast<float>(1.0 - std::pow(options_.beta1, static_cast<double>(time)));
   common.bias2 = static_cast<float>(1.0 - std::pow(options_.beta2, static_cast<double>(time)));
   common.grad_scale = static_cast<float>(scale * clip);
+  const auto average_keeps = static_cast<float>(average_decay(options_.ema_decay, time));
   pool_.parallel_for(static_cast<int64_t>(blocks_.size()), [&](int64_t b, int) {
     const Block& block = blocks_[b];
     ParameterSlot& slot = slots_[block.slot];
     AdamwStep update = common;
+    update.lr = static_cast<float>(learning_rate * slot.rate_factor);
     update.weight = slot.weight.mutable_data<float>();
     update.grad = gradients[block.slot];
     update.m = slot.m.mutable_data<float>();
     update.v = slot.v.mutable_data<float>();
     update.weight_decay = slot.decay ? static_cast<float>(options_.weight_decay) : 0.0f;
     table_.adamw(update, block.begin, block.end);
+    if (!slot.average.defined()) return;
+    add_to_average(update.weight + block.begin, average_keeps, block.end - block.begin,
+                   slot.average.mutable_data<float>() + block.begin);
   });
   return norm;
+}
+
+void Optimizer::swap_averages() {
+  pool_.parallel_for(static_cast<int64_t>(blocks_.size()), [&](int64_t b, int) {
+    const Block& block = blocks_[b];
+    ParameterSlot& slot = slots_[block.slot];
+    if (!slot.average.defined()) return;
+    float* weight = slot.weight.mutable_data<float>();
+    std::swap_ranges(weight + block.begin, weight + block.end, slot.average.mutable_data<float>() + block.begin);
+  });
 }
 
 }  // namespace fettle

@@ -57,7 +57,7 @@ TEST(Optimizer, AgreesWithPyTorch) {
   const TrainOptions options = oracle_options();
   for (const KernelTable* table : supported_tables()) {
     Model model = two_parameters();
-    std::vector<ParameterSlot> slots = make_slots(model, kNames, false);
+    std::vector<ParameterSlot> slots = make_slots(model, kNames, TrainOptions{});
     ThreadPool pool(2);
     Optimizer optimizer(slots, options, *table, pool);
     for (int step = 0; step < 6; ++step) {
@@ -80,9 +80,45 @@ TEST(Optimizer, AgreesWithPyTorch) {
   }
 }
 
+// PyTorch's parameter groups of their own rates, and the average that torch_ema keeps, computed in double.
+TEST(Optimizer, RatesOfItsOwnAndTheAverageAgreeWithPyTorch) {
+  if (!python_has("torch")) GTEST_SKIP() << "python3-torch is not installed";
+  ScratchFolder folder;
+  const std::string output = (folder / "adamw.json").string();
+  const PythonResult oracle = run_oracle("adamw.py", "'" + output + "' 0.25");
+  ASSERT_EQ(oracle.status, 0) << oracle.output;
+  const Json expected = read_json(output);
+  TrainOptions options = oracle_options();
+  options.ema_decay = 0.3;
+  for (const KernelTable* table : supported_tables()) {
+    Model model = two_parameters();
+    std::vector<ParameterSlot> slots = make_slots(model, kNames, options);
+    slots[0].rate_factor = 0.25;
+    ThreadPool pool(2);
+    Optimizer optimizer(slots, options, *table, pool);
+    for (int step = 0; step < 6; ++step) {
+      const std::vector<float> matrix = gradient(35, step, 0);
+      const std::vector<float> vector = gradient(5, step, 2);
+      const std::vector<const float*> gradients = {matrix.data(), vector.data()};
+      optimizer.step(gradients, std::vector<double>{-1, -1}, 1, 0.05 * (1 - step / 6.0), step + 1);
+    }
+    for (const std::string when : {"", "average of "}) {
+      for (const std::string& name : kNames) {
+        const Tensor weights = model.parameters.get(name).decode();
+        for (int64_t i = 0; i < weights.size(); ++i) {
+          EXPECT_NEAR(weights.data<float>()[i], expected[when + name][i].get<float>(), 2e-6) << table->name << name;
+        }
+      }
+      optimizer.swap_averages();
+    }
+    optimizer.swap_averages();
+    EXPECT_EQ(slots[0].weight.raw(), model.parameters.get("matrix").data.raw());
+  }
+}
+
 TEST(Optimizer, ChangesNothingWhenTheGradientIsNotFinite) {
   Model model = two_parameters();
-  std::vector<ParameterSlot> slots = make_slots(model, kNames, false);
+  std::vector<ParameterSlot> slots = make_slots(model, kNames, TrainOptions{});
   ThreadPool pool(1);
   const TrainOptions options = oracle_options();
   Optimizer optimizer(slots, options, best_table(), pool);
@@ -99,7 +135,7 @@ TEST(Optimizer, ChangesNothingWhenTheGradientIsNotFinite) {
 TEST(Optimizer, LeavesSharedCopiesOfTheModelAlone) {
   Model model = two_parameters();
   const Model copy = model;
-  std::vector<ParameterSlot> slots = make_slots(model, kNames, false);
+  std::vector<ParameterSlot> slots = make_slots(model, kNames, TrainOptions{});
   slots[0].weight.mutable_data<float>()[0] = 42;
   EXPECT_EQ(model.parameters.get("matrix").data.data<float>()[0], 42);
   EXPECT_EQ(copy.parameters.get("matrix").data.data<float>()[0], 0);

@@ -20,6 +20,19 @@ const char* schedule_name(Schedule schedule) {
   return "?";
 }
 
+// One string, as a checkpoint's key has them.
+std::string describe(const ClassWeights& weights) {
+  if (weights.balanced) return "balanced";
+  Json table = Json::object();
+  for (const auto& [label, weight] : weights.by_label) table[label] = weight;
+  return table.empty() ? "none" : table.dump();
+}
+
+bool are_fine(const ClassWeights& weights) {
+  return std::ranges::all_of(weights.by_label,
+                             [](const auto& item) { return std::isfinite(item.second) && item.second >= 0; });
+}
+
 void require(bool good, const char* option, const char* rule) {
   if (!good) usage_error(option, std::string("must be ") + rule);
 }
@@ -47,7 +60,10 @@ TrainOptions resolve_options(const TrainOptions& options, int64_t hidden_size, d
   require(o.adam_eps > 0, "adam_eps", "above 0");
   require(std::isfinite(o.max_grad_norm) && o.max_grad_norm >= 0, "max_grad_norm", "0 or more");
   require(o.warmup_ratio >= 0 && o.warmup_ratio <= 1, "warmup_ratio", "in [0, 1]");
+  require(o.layer_decay > 0 && o.layer_decay <= 1, "layer_decay", "in (0, 1]");
+  require(o.ema_decay >= 0 && o.ema_decay < 1, "ema", "in [0, 1)");
   require(o.label_smoothing >= 0 && o.label_smoothing < 1, "label_smoothing", "in [0, 1)");
+  require(are_fine(o.class_weights), "class_weights", "0 or more");
   require(o.dropout < 1, "dropout", "below 1");
   require(o.max_length >= 4, "max_length", "4 or more");
   require(o.mask_probability > 0 && o.mask_probability < 1, "mask_probability", "in (0, 1)");
@@ -74,7 +90,10 @@ Json options_to_json(const TrainOptions& o) {
           {"schedule", schedule_name(o.schedule)},
           {"warmup_ratio", o.warmup_ratio},
           {"schedule_steps", o.schedule_steps},
+          {"layer_decay", o.layer_decay},
+          {"ema", o.ema_decay},
           {"label_smoothing", o.label_smoothing},
+          {"class_weights", describe(o.class_weights)},
           {"dropout", o.dropout},
           {"max_length", o.max_length},
           {"early_stopping_patience", o.early_stopping_patience},
@@ -97,13 +116,12 @@ void record_training(Model& model, const Objective& objective, const TrainOption
   Json all_options = options_to_json(options);
   all_options.update(objective.options());
   // No times: the same run gives the same bytes.
-  steps.push_back({{"verb", objective.verb()},
-                   {"options", std::move(all_options)},
-                   {"seed", options.seed},
-                   {"data_sha256", objective.data_digest()},
-                   {"steps", result.steps},
-                   {"samples", result.samples},
-                   {"tokens", result.tokens}});
+  Json step{{"verb", objective.verb()}, {"options", std::move(all_options)},
+            {"seed", options.seed},     {"data_sha256", objective.data_digest()},
+            {"steps", result.steps},    {"samples", result.samples},
+            {"tokens", result.tokens}};
+  if (!result.changes.empty()) step["changes"] = result.changes;
+  steps.push_back(std::move(step));
 }
 
 }  // namespace fettle

@@ -6,8 +6,10 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
+#include "base/json.h"
 #include "data/dataset.h"
 #include "model/model.h"
 #include "runtime/executor.h"
@@ -26,6 +28,16 @@ struct EpochRecord {
   double seconds = 0;
 };
 
+// Weights of the classes in the cross entropy: the mean over labelled rows becomes a mean weighted by those of their
+// labels (as PyTorch's CrossEntropyLoss(weight=…)).
+struct ClassWeights {
+  bool balanced =
+      false;  // n / (classes · n of the class), counted in the training data; 1 for a class it does not have
+  std::vector<std::pair<std::string, double>> by_label;  // above or equal to 0; labels that are not listed have 1
+
+  bool is_set() const { return balanced || !by_label.empty(); }
+};
+
 struct TrainOptions {
   double epochs = 5;
   int64_t max_steps = 0;  // > 0 wins over epochs
@@ -41,12 +53,20 @@ struct TrainOptions {
   double warmup_ratio = 0.0;
   // > 0: the rate follows the schedule of a run of so many steps, though this one ends at max_steps.
   int64_t schedule_steps = 0;
+  double layer_decay = 1.0;  // below 1: lower layers learn slower (layer_rates.h)
+  // > 0: evaluation and the final model use a moving average of the weights, which keeps this share of itself in each
+  // step (less in the first ones: average_decay in optimizer.h).
+  double ema_decay = 0.0;
   double label_smoothing = 0.0;
+  ClassWeights class_weights;
   double dropout = -1;  // < 0: the config's values
   int64_t max_length = 64;
   int64_t early_stopping_patience = 0;  // epochs without improvement of evaluation accuracy; 0: off
   bool keep_best = true;                // end with the weights of the best evaluation
   Precision precision = Precision::kBF16;
+  // Activations of the encoder's layers are computed again in the backward pass instead of being kept: less memory, the
+  // same bytes, about a third more work.
+  bool gradient_checkpointing = false;
   uint64_t seed = 0;
   int n_threads = 0;
   std::string isa;
@@ -69,6 +89,12 @@ struct TrainOptions {
   std::filesystem::path checkpoint_folder;
   int64_t checkpoint_every = 0;
   bool resume = false;  // continue from checkpoint_folder to the bytes that an uninterrupted run would have given
+  // Resume though rates, decays, clipping, dropout or smoothing are others than the checkpoint's; the manifest says so.
+  bool allow_changes = false;
+
+  // What is watched and written while it runs. None of it changes the weights.
+  bool divergence_check = true;       // stop when the loss has left its course for good (divergence.h)
+  std::filesystem::path tensorboard;  // folder for a TensorBoard event file; empty: none
 
   // Called after every epoch's evaluation; false ends the run there (TrainResult::pruned). Not called again for the
   // epochs that a resumed run already had.
@@ -92,16 +118,20 @@ struct TrainResult {
   int64_t tokens = 0;
   double seconds = 0;
   double samples_per_s = 0;
-  double accuracy = -1;  // of the weights kept
+  double accuracy = -1;             // of the weights kept
+  std::string metric = "accuracy";  // what all accuracies here are: "micro_f1" of label sets, "r2" of numbers
+  int64_t activation_bytes = 0;     // the largest memory plan of a step: activations and gradients
   std::vector<EpochRecord> epochs;
   std::vector<CurvePoint> curve;
+  Json changes = Json::array();  // options that were changed at a resume: {"step", "option", "before", "after"}
   bool stopped_early = false;
   bool pruned = false;  // TrainOptions::after_epoch said so
 };
 
-// Each trains `model` in place (its parameters become dense f32) and adds a step to its manifest. Errors: kInterrupted
+// Each trains `model` in place (its parameters become dense f32) and adds a step to its manifest. The data of
+// train_classifier have the kind of labels that the model's problem asks for (heads.h). Errors: kInterrupted
 // after writing a checkpoint (when a folder is given) on Ctrl-C; kBadInput for empty data or labels that the model does
-// not have; kFailed when the loss is not finite.
+// not have; kFailed when the loss is not finite or diverges.
 TrainResult train_classifier(Model& model, const Dataset& train, const Dataset* eval, const TrainOptions& options);
 TrainResult pretrain_masked_lm(Model& model, const std::vector<std::string>& texts, const TrainOptions& options);
 // The logits of several teachers are averaged; features come from the first. What the teachers give is computed once,

@@ -1,0 +1,49 @@
+#include "train/training_graph.h"
+
+#include "graph/autodiff.h"
+#include "graph/passes.h"
+#include "graph/recompute.h"
+#include "model/layer_names.h"
+
+namespace fettle {
+
+std::vector<int64_t> layer_ends(const Graph& graph, const ModelConfig& config) {
+  std::vector<int64_t> ends;
+  size_t at = 0;
+  for (int64_t layer = 0; layer < static_cast<int64_t>(config.layers.size()); ++layer) {
+    for (int64_t block = 0; block < config.blocks_per_group; ++block) {
+      const std::string last = encoder_layer_names(config, layer, block).output_norm;
+      while (at < graph.nodes().size() && graph.nodes()[at].name != last) ++at;
+      if (at == graph.nodes().size()) return ends;
+      ends.push_back(static_cast<int64_t>(++at));
+    }
+  }
+  return ends;
+}
+
+TrainingGraph make_training_graph(Graph loss_graph, const ModelConfig& config, bool recompute) {
+  TrainingGraph result{.graph = std::move(loss_graph), .parameters = {}, .gradients = {}, .squares = {}};
+  Graph& graph = result.graph;
+  const auto n_forward = static_cast<int64_t>(graph.nodes().size());
+  std::vector<int64_t> ends = layer_ends(graph, config);
+  const std::vector<ValueId> parameters = graph.parameters();
+  const std::vector<ValueId> gradients = differentiate(graph, graph.find("loss"), parameters);
+  for (size_t i = 0; i < parameters.size(); ++i) {
+    if (gradients[i] == kNoValue) continue;
+    result.parameters.push_back(graph.value(parameters[i]).name);
+    result.gradients.push_back("gradient of " + result.parameters.back());
+    graph.add_output(result.gradients.back(), gradients[i]);
+  }
+  if (recompute && !ends.empty()) {
+    ends.pop_back();
+    recompute_segments(graph, n_forward, ends);
+  }
+  for (const Pass& pass : training_passes()) pass.run(graph);
+  for (const std::string& name : result.gradients) {
+    const std::string squares = "squares of " + name;
+    result.squares.push_back(graph.find(squares) == kNoValue ? "" : squares);
+  }
+  return result;
+}
+
+}  // namespace fettle

@@ -1,0 +1,29 @@
+// The graph that a step of training runs: an objective's loss and the gradients of all parameters.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "graph/graph.h"
+#include "model/config.h"
+
+namespace fettle {
+
+struct TrainingGraph {
+  Graph graph;
+  // Of each parameter that the loss depends on: its name, the output with its gradient, and the output with the sum of
+  // that gradient's squares ("" where there is none).
+  std::vector<std::string> parameters;
+  std::vector<std::string> gradients;
+  std::vector<std::string> squares;
+};
+
+// `loss_graph` has the output "loss". With `recompute` the activations of all layers but the last are computed again in
+// the backward pass (graph/recompute.h): same bytes, less memory.
+TrainingGraph make_training_graph(Graph loss_graph, const ModelConfig& config, bool recompute);
+
+// Positions in the graph one past the last node of each encoder layer; ALBERT's blocks count one by one.
+std::vector<int64_t> layer_ends(const Graph& graph, const ModelConfig& config);
+
+}  // namespace fettle
