@@ -4,6 +4,7 @@
 
 #include "base/error.h"
 #include "cli/app.h"
+#include "cli/ranks.h"
 #include "cli/train_report.h"
 #include "compress/manifest.h"
 #include "data/dataset.h"
@@ -119,19 +120,21 @@ void finish(Model& model, const TrainCommand& command, const Globals& globals, c
   }
 }
 
-int run_train(const TrainCommand& command, const Globals& globals) {
+int run_train(const TrainCommand& command, const Globals& globals, Communicator* ranks) {
   check_command(command);
   refuse_existing(command.out, globals);
   report_of(command).refuse_existing(globals);
   TrainOptions options = command.train_flags.resolve(globals);
   options.mask_probability = command.mask_probability;
+  options.ranks = ranks;
+  const bool is_first = ranks == nullptr || ranks->rank() == 0;
   if (options.checkpoint_folder.empty()) options.checkpoint_folder = beside(command.out, kCheckpointSuffix);
 
   if (command.objective == "mlm") {
     Model model = starting_model(command, {}, globals.seed);
     const std::vector<std::string> texts = read_texts(command.data, command.data_flags.resolve());
     const TrainResult result = pretrain_masked_lm(model, texts, options);
-    finish(model, command, globals, result);
+    if (is_first) finish(model, command, globals, result);
     return 0;
   }
   Head head = head_of(command);
@@ -146,6 +149,7 @@ int run_train(const TrainCommand& command, const Globals& globals) {
   Dataset eval;
   if (!command.eval.empty()) eval = load_dataset(command.eval, data_options);
   const TrainResult result = train_classifier(model, train, command.eval.empty() ? nullptr : &eval, options);
+  if (!is_first) return 0;
   command.threshold.apply(model, eval, globals);
   finish(model, command, globals, result);
   return 0;
@@ -155,8 +159,10 @@ int run_train(const TrainCommand& command, const Globals& globals) {
 
 void add_train(Program& program) {
   auto command = std::make_shared<TrainCommand>();
-  CLI::App* verb = program.add_verb("train", "fine-tune a model, or train one from scratch",
-                                    [command, &program] { return run_train(*command, program.globals()); });
+  CLI::App* verb = program.add_verb("train", "fine-tune a model, or train one from scratch", [command, &program] {
+    return run_with_ranks(program.globals(),
+                          [&](Communicator* ranks) { return run_train(*command, program.globals(), ranks); });
+  });
   verb->add_option("model", command->model, "model folder to start from");
   verb->add_option("--data", command->data, "training data (several text files for --objective mlm)")->required();
   verb->add_option("--eval", command->eval, "data for evaluation after each epoch");

@@ -20,7 +20,7 @@ namespace {
 // What Open MPI, other process managers and Slurm tell the processes that they start.
 constexpr const char* kSizeVariables[] = {"OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "PMIX_SIZE"};
 // Mostly an error is met by all ranks at once. The first says it; the others only when it has none.
-constexpr auto kFirstRankFirst = std::chrono::milliseconds(700);
+constexpr auto kFirstRankFirst = std::chrono::seconds(3);
 
 int launched_size() {
   for (const char* name : kSizeVariables) {

@@ -19,14 +19,8 @@
 namespace fettle {
 namespace {
 
-constexpr uint64_t kDropoutStream = 0x44524f50ull << 20;
 constexpr int64_t kObserveEvery = 10;
 constexpr int64_t kCurvePoints = 100;
-
-uint64_t dropout_seed(uint64_t seed, int64_t pass) {
-  const auto words = philox4x32(seed, kDropoutStream, static_cast<uint64_t>(pass));
-  return words[0] | (static_cast<uint64_t>(words[1]) << 32);
-}
 
 // Steps of `epochs` epochs, the last of which may be cut.
 int64_t count_steps(Objective& objective, const TrainOptions& options) {
@@ -67,6 +61,12 @@ const std::vector<std::string> kMayChange = {"learning_rate",  "weight_decay",  
                                              "adam_eps",       "max_grad_norm", "schedule",    "warmup_ratio",
                                              "schedule_steps", "dropout",       "layer_decay", "label_smoothing"};
 
+// Rows of several batches or ranks' shares are not kept apart by accumulation, and averages change in every row.
+bool gives_rows(const TrainOptions& options) {
+  const int ranks = options.ranks != nullptr ? options.ranks->size() : 1;
+  return options.gradient_accumulation <= ranks && options.ema_decay == 0;
+}
+
 }  // namespace
 
 Machine::Machine(const TrainOptions& options) : pool(options.n_threads), table(table_named(options.isa)) {}
@@ -76,11 +76,18 @@ Trainer::Trainer(Model& model, Objective& objective, const TrainOptions& options
       objective_(objective),
       options_(options),
       machine_(machine),
-      graph_(make_training_graph(objective.build_loss_graph(), model.config, options.gradient_checkpointing)),
+      graph_(make_training_graph(objective.build_loss_graph(), model.config, options.gradient_checkpointing,
+                                 gives_rows(options))),
       watch_(objective.chance_loss()) {
   slots_ = make_slots(model_, graph_.parameters, options_);
+  for (size_t s = 0; s < slots_.size(); ++s) {
+    if (!graph_.tables[s]) continue;
+    slots_[s].is_table = true;
+    slots_[s].accumulated = Tensor();
+  }
+  if (options_.ranks != nullptr) shared_ = std::make_unique<SharedSlots>(slots_, model_, *options_.ranks);
   if (model_.mapped_weights) model_.mapped_weights->drop_pages();
-  optimizer_ = std::make_unique<Optimizer>(slots_, options_, machine_.table, machine_.pool);
+  optimizer_ = std::make_unique<Optimizer>(slots_, options_, machine_.table, machine_.pool, shared_.get());
   executor_ = std::make_unique<Executor>(
       graph_.graph, [this](std::string_view name) -> const EncodedTensor& { return model_.parameters.get(name); },
       ExecutorOptions{
@@ -102,49 +109,10 @@ CheckpointKey Trainer::checkpoint_key() const {
   key.values["kernels"] = machine_.table.name;
   key.values["total_steps"] = total_steps_;
   key.values["data"] = objective_.data_digest();
+  key.values["ranks"] = options_.ranks != nullptr ? options_.ranks->size() : 1;
   key.values["starting_model"] = digest_weights(slots_);
   if (options_.allow_changes) key.may_differ = kMayChange;
   return key;
-}
-
-Trainer::StepRecord Trainer::step() {
-  const int64_t epoch_batches = objective_.n_batches(state_.epoch);
-  const int64_t group = std::min(options_.gradient_accumulation, epoch_batches - state_.next_batch);
-  const bool accumulate = options_.gradient_accumulation > 1;
-  double loss = 0;
-  double weight = 0;
-  std::vector<const float*> gradients(slots_.size());
-  std::vector<Tensor> outputs(slots_.size());
-  for (int64_t i = 0; i < group; ++i) {
-    objective_.load(state_.next_batch++, batch_);
-    for (const auto& [name, value] : batch_.inputs) executor_->set_input(name, value);
-    executor_->set_seed(dropout_seed(options_.seed, state_.step * options_.gradient_accumulation + i));
-    executor_->run();
-    loss += batch_.weight * static_cast<double>(executor_->output("loss").data<float>()[0]);
-    for (size_t s = 0; s < slots_.size(); ++s) {
-      outputs[s] = executor_->output(graph_.gradients[s]);
-      gradients[s] = outputs[s].data<float>();
-    }
-    if (accumulate) optimizer_->accumulate(gradients, batch_.weight, i == 0);
-    weight += batch_.weight;
-    state_.result.samples += batch_.n_samples;
-    state_.result.tokens += batch_.n_tokens;
-  }
-  const double rate =
-      options_.learning_rate * schedule_factor(options_.schedule, state_.step, schedule_steps_, warmup_steps_);
-  // A step of examples whose classes have no weight has no loss either.
-  loss = weight > 0 ? loss / weight : 0;
-  // Before it can reach the weights.
-  if (!std::isfinite(loss)) give_up("the loss is not finite", state_.step + 1, rate);
-  if (accumulate) gradients = optimizer_->accumulated();
-  std::vector<double> squares(slots_.size(), -1);
-  for (size_t s = 0; s < slots_.size() && !accumulate; ++s) {
-    if (!graph_.squares[s].empty()) squares[s] = executor_->output(graph_.squares[s]).data<float>()[0];
-  }
-  const double norm =
-      optimizer_->step(gradients, squares, accumulate && weight > 0 ? 1.0 / weight : 1.0, rate, state_.step + 1);
-  if (!std::isfinite(norm)) give_up("the gradient is not finite", state_.step + 1, rate);
-  return {.loss = loss, .rate = rate, .norm = norm};
 }
 
 void Trainer::give_up(const std::string& what, int64_t step, double rate) const {
@@ -207,9 +175,11 @@ void Trainer::end_epoch() {
   EpochRecord record;
   record.epoch = epochs_done;
   record.loss = state_.loss_sum / static_cast<double>(std::max<int64_t>(1, state_.loss_steps));
+  optimizer_->catch_up_all();
+  if (shared_) shared_->gather_averages();
   {
     const AveragesInPlace averages(*optimizer_);
-    record.accuracy = objective_.evaluate();
+    record.accuracy = evaluate();
     keep_if_best(record.accuracy);
   }
   if (record.accuracy >= 0) state_.result.accuracy = record.accuracy;
@@ -239,10 +209,21 @@ void Trainer::save_unless_suspicious() {
   save(false);
 }
 
+// The first rank's is everybody's.
+double Trainer::evaluate() {
+  if (!shared_) return objective_.evaluate();
+  return shared_->ranks().from_first(is_first() ? objective_.evaluate() : 0);
+}
+
 void Trainer::save(bool finished) {
   if (options_.checkpoint_folder.empty()) return;
   state_.finished = finished;
-  write_checkpoint(options_.checkpoint_folder, key_, state_, slots_, best_);
+  optimizer_->catch_up_all();
+  if (shared_) {
+    shared_->gather_moments();
+    shared_->gather_averages();
+  }
+  if (is_first()) write_checkpoint(options_.checkpoint_folder, key_, state_, slots_, best_);
   saved_step_ = state_.step;
 }
 
@@ -253,7 +234,19 @@ void Trainer::interrupt() {
               options_.checkpoint_folder.empty() ? "" : "a checkpoint was written; --resume continues");
 }
 
+// The others cannot be asked any more for their parts of the moments.
+void Trainer::stop_without_the_others() const {
+  std::string text =
+      fmt::format("a rank died or the job was stopped, after step {} of {}; ", state_.step, total_steps_);
+  text += saved_step_ >= 0
+              ? fmt::format("the last checkpoint is {}, of step {}", options_.checkpoint_folder.string(), saved_step_)
+              : "there is no checkpoint";
+  throw Error(ErrorCode::kInterrupted, "training", text, saved_step_ >= 0 ? "--resume goes on from there" : "");
+}
+
 void Trainer::finish() {
+  optimizer_->catch_up_all();
+  if (shared_) shared_->gather_averages();
   if (!best_.empty()) {
     for (size_t s = 0; s < slots_.size(); ++s) {
       std::memcpy(slots_[s].weight.raw_mutable(), best_[s].raw(), static_cast<size_t>(best_[s].size_bytes()));
@@ -273,6 +266,8 @@ void Trainer::finish() {
 void Trainer::resume() {
   if (!options_.resume || options_.checkpoint_folder.empty()) return;
   auto found = read_checkpoint(options_.checkpoint_folder, key_, slots_, best_);
+  // Nobody writes a new one while another still reads.
+  if (shared_) shared_->ranks().barrier();
   if (!found) {
     log_info("no checkpoint to resume from; starting from the beginning");
     return;
@@ -283,8 +278,21 @@ void Trainer::resume() {
 }
 
 TrainResult Trainer::run() {
+  if (!shared_) return run_steps();
+  try {
+    return run_steps();
+  } catch (const Error& error) {
+    // One that could be agreed on says so itself.
+    if (error.code() != ErrorCode::kInterrupted || error.where() == "training") throw;
+    stop_without_the_others();
+  }
+}
+
+TrainResult Trainer::run_steps() {
   resume();
-  if (!options_.tensorboard.empty() && !state_.finished) {
+  // A rank may die before the first epoch ends.
+  if (shared_ && saved_step_ < 0) save(false);
+  if (!options_.tensorboard.empty() && !state_.finished && is_first()) {
     events_ = std::make_unique<EventFile>(options_.tensorboard, state_.step);
   }
   Progress progress(std::string(objective_.verb()), total_steps_, "steps");
@@ -294,13 +302,13 @@ TrainResult Trainer::run() {
   int64_t loaded_epoch = -1;
   const int64_t tokens_before = state_.result.tokens;
   while (!state_.finished && !state_.result.stopped_early) {
-    if (cancel_requested()) interrupt();
+    if (!shared_ && cancel_requested()) interrupt();
     if (epoch_is_over()) {
       const bool epoch_done = state_.next_batch >= objective_.n_batches(state_.epoch);
       try {
         end_epoch();
       } catch (const Error& error) {
-        if (error.code() == ErrorCode::kInterrupted) interrupt();
+        if (error.code() == ErrorCode::kInterrupted && !shared_) interrupt();
         throw;
       }
       const bool due = options_.checkpoint_every > 0 ? state_.step % options_.checkpoint_every == 0 : epoch_done;
@@ -313,7 +321,7 @@ TrainResult Trainer::run() {
     write_events(done);
     check(done);
     if (state_.step % kObserveEvery == 0) {
-      const HitCount count = objective_.observe(*executor_);
+      const HitCount count = observe();
       state_.hits += count.hits;
       state_.trials += count.trials;
       state_.curve_hits += count.hits;

@@ -13,6 +13,8 @@
 #include "train/event_file.h"
 #include "train/objective.h"
 #include "train/optimizer.h"
+#include "train/parallel/shared_slots.h"
+#include "train/table_rows.h"
 #include "train/trainer.h"
 #include "train/training_graph.h"
 
@@ -42,8 +44,26 @@ class Trainer {
     double rate = 0;
     double norm = 0;  // of the gradient before clipping
   };
+  // Of the micro batches of a step.
+  struct StepTotals {
+    double loss = 0;  // each times its weight
+    double weight = 0;
+    int64_t samples = 0;
+    int64_t tokens = 0;
+    int64_t n_run = 0;  // here
+  };
+  TrainResult run_steps();
   void resume();
   StepRecord step();
+  StepTotals run_share(int64_t group);
+  StepTotals sum_over_ranks(const StepTotals& mine);
+  void run_micro_batch(int64_t index, int64_t of_step);
+  double set_table_gradient(size_t slot, const StepTotals& mine);
+  HitCount observe();
+  double evaluate();
+  bool accumulates() const;
+  bool is_first() const;  // of the ranks, or alone
+  [[noreturn]] void stop_without_the_others() const;
   void check(const StepRecord& done);
   void write_events(const StepRecord& done);
   [[noreturn]] void give_up(const std::string& what, int64_t step, double rate) const;
@@ -62,13 +82,18 @@ class Trainer {
   const TrainOptions options_;
   Machine& machine_;
   TrainingGraph graph_;
-  std::vector<ParameterSlot> slots_;  // of the graph's parameters, in their order
+  std::vector<ParameterSlot> slots_;     // of the graph's parameters, in their order
+  std::unique_ptr<SharedSlots> shared_;  // of several ranks
   std::unique_ptr<Optimizer> optimizer_;
   std::unique_ptr<Executor> executor_;
   std::vector<Tensor> best_;
   DivergenceWatch watch_;
   std::unique_ptr<EventFile> events_;
-  int64_t saved_step_ = -1;  // of the last checkpoint
+  int64_t saved_step_ = -1;              // of the last checkpoint
+  std::vector<const float*> gradients_;  // by slot, of the micro batch just run or of the step
+  std::vector<Tensor> outputs_;
+  std::vector<MergedRows> merged_;  // by slot
+  bool ran_last_step_ = false;
   TrainState state_;
   MicroBatch batch_;
   CheckpointKey key_;

@@ -4,6 +4,8 @@
 #include <cmath>
 
 #include "train/layer_rates.h"
+#include "train/parallel/shared_slots.h"
+#include "train/table_rows.h"
 
 namespace fettle {
 namespace {
@@ -31,7 +33,8 @@ std::vector<ParameterSlot> make_slots(Model& model, std::span<const std::string>
     slot.weight = model.parameters.get(name).decode().clone();
     slot.m = Tensor(DType::kF32, slot.weight.shape());
     slot.v = Tensor(DType::kF32, slot.weight.shape());
-    if (options.gradient_accumulation > 1) slot.accumulated = Tensor(DType::kF32, slot.weight.shape());
+    if (options.gradient_accumulation > 1 || options.ranks != nullptr)
+      slot.accumulated = Tensor(DType::kF32, slot.weight.shape());
     if (options.ema_decay > 0) slot.average = slot.weight.clone();
     slot.decay = slot.weight.rank() > 1;
     if (options.layer_decay != 1) slot.rate_factor = layer_rate_factor(model.config, name, options.layer_decay);
@@ -41,21 +44,54 @@ std::vector<ParameterSlot> make_slots(Model& model, std::span<const std::string>
   return slots;
 }
 
-Optimizer::Optimizer(std::vector<ParameterSlot>& slots, const TrainOptions& options, const KernelTable& table,
-                     ThreadPool& pool)
-    : slots_(slots), options_(options), table_(table), pool_(pool) {
+std::vector<OptimizerBlock> cut_blocks(const std::vector<ParameterSlot>& slots) {
+  std::vector<OptimizerBlock> blocks;
   for (size_t s = 0; s < slots.size(); ++s) {
+    if (slots[s].is_table) continue;
     for (int64_t begin = 0; begin < slots[s].size(); begin += kBlock) {
-      blocks_.push_back({static_cast<int32_t>(s), begin, std::min(begin + kBlock, slots[s].size())});
+      blocks.push_back({static_cast<int32_t>(s), begin, std::min(begin + kBlock, slots[s].size())});
     }
   }
+  return blocks;
+}
+
+Optimizer::Optimizer(std::vector<ParameterSlot>& slots, const TrainOptions& options, const KernelTable& table,
+                     ThreadPool& pool, SharedSlots* shared)
+    : slots_(slots), options_(options), table_(table), pool_(pool), shared_(shared), blocks_(cut_blocks(slots)) {
+  if (shared_ != nullptr) blocks_ = shared_->own(blocks_);
   partial_.resize(blocks_.size());
+  tables_.resize(slots.size());
+  table_gradients_.resize(slots.size());
+  for (size_t s = 0; s < slots.size(); ++s) {
+    if (slots[s].is_table) tables_[s] = std::make_unique<TableRows>(slots[s], table, pool);
+  }
+}
+
+Optimizer::~Optimizer() = default;
+
+void Optimizer::accumulate_nothing() {
+  for (ParameterSlot& slot : slots_) {
+    if (slot.is_table) continue;
+    float* sum = slot.accumulated.mutable_data<float>();
+    std::fill(sum, sum + slot.size(), 0.0f);
+  }
+}
+
+void Optimizer::catch_up(size_t slot, std::span<const int32_t> ids) {
+  tables_[slot]->catch_up(ids);
+}
+
+void Optimizer::catch_up_all() {
+  for (const auto& table : tables_) {
+    if (table) table->catch_up_all();
+  }
 }
 
 void Optimizer::accumulate(std::span<const float* const> gradients, double weight, bool first) {
   const float factor = static_cast<float>(weight);
-  pool_.parallel_for(static_cast<int64_t>(blocks_.size()), [&](int64_t b, int) {
-    const Block& block = blocks_[b];
+  const std::vector<OptimizerBlock> blocks = cut_blocks(slots_);
+  pool_.parallel_for(static_cast<int64_t>(blocks.size()), [&](int64_t b, int) {
+    const OptimizerBlock& block = blocks[b];
     float* sum = slots_[block.slot].accumulated.mutable_data<float>();
     const float* gradient = gradients[block.slot];
     for (int64_t i = block.begin; i < block.end; ++i) sum[i] = (first ? 0.0f : sum[i]) + factor * gradient[i];
@@ -70,13 +106,14 @@ std::vector<const float*> Optimizer::accumulated() const {
 
 double Optimizer::global_norm(std::span<const float* const> gradients, std::span<const double> squares) {
   pool_.parallel_for(static_cast<int64_t>(blocks_.size()), [&](int64_t b, int) {
-    const Block& block = blocks_[b];
+    const OptimizerBlock& block = blocks_[b];
     const bool is_known = !(squares[block.slot] < 0);
     partial_[b] = is_known ? 0 : table_.sum_of_squares(gradients[block.slot] + block.begin, block.end - block.begin);
   });
   double sum = 0;
   for (const double known : squares) sum += known < 0 ? 0 : known;
-  for (const double part : partial_) sum += part;
+  // All ranks' parts one behind the other are the blocks of one process.
+  for (const double part : shared_ != nullptr ? shared_->gather(partial_) : partial_) sum += part;
   return std::sqrt(sum);
 }
 
@@ -94,28 +131,36 @@ double Optimizer::step(std::span<const float* const> gradients, std::span<const 
   common.bias1 = static_cast<float>(1.0 - std::pow(options_.beta1, static_cast<double>(time)));
   common.bias2 = static_cast<float>(1.0 - std::pow(options_.beta2, static_cast<double>(time)));
   common.grad_scale = static_cast<float>(scale * clip);
+  const auto numbers_for = [&](const ParameterSlot& slot) {
+    AdamwStep numbers = common;
+    numbers.lr = static_cast<float>(learning_rate * slot.rate_factor);
+    numbers.weight_decay = slot.decay ? static_cast<float>(options_.weight_decay) : 0.0f;
+    return numbers;
+  };
   const auto average_keeps = static_cast<float>(average_decay(options_.ema_decay, time));
   pool_.parallel_for(static_cast<int64_t>(blocks_.size()), [&](int64_t b, int) {
-    const Block& block = blocks_[b];
+    const OptimizerBlock& block = blocks_[b];
     ParameterSlot& slot = slots_[block.slot];
-    AdamwStep update = common;
-    update.lr = static_cast<float>(learning_rate * slot.rate_factor);
+    AdamwStep update = numbers_for(slot);
     update.weight = slot.weight.mutable_data<float>();
     update.grad = gradients[block.slot];
     update.m = slot.m.mutable_data<float>();
     update.v = slot.v.mutable_data<float>();
-    update.weight_decay = slot.decay ? static_cast<float>(options_.weight_decay) : 0.0f;
     table_.adamw(update, block.begin, block.end);
     if (!slot.average.defined()) return;
     add_to_average(update.weight + block.begin, average_keeps, block.end - block.begin,
                    slot.average.mutable_data<float>() + block.begin);
   });
+  for (size_t s = 0; s < slots_.size(); ++s) {
+    if (tables_[s]) tables_[s]->step(numbers_for(slots_[s]), table_gradients_[s]);
+  }
   return norm;
 }
 
 void Optimizer::swap_averages() {
-  pool_.parallel_for(static_cast<int64_t>(blocks_.size()), [&](int64_t b, int) {
-    const Block& block = blocks_[b];
+  const std::vector<OptimizerBlock> blocks = cut_blocks(slots_);
+  pool_.parallel_for(static_cast<int64_t>(blocks.size()), [&](int64_t b, int) {
+    const OptimizerBlock& block = blocks[b];
     ParameterSlot& slot = slots_[block.slot];
     if (!slot.average.defined()) return;
     float* weight = slot.weight.mutable_data<float>();

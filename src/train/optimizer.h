@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <span>
 #include <string>
 #include <vector>
@@ -14,6 +15,9 @@
 
 namespace fettle {
 
+class SharedSlots;
+class TableRows;
+
 // One trained parameter with the optimizer's state.
 struct ParameterSlot {
   std::string name;
@@ -24,6 +28,7 @@ struct ParameterSlot {
   Tensor average;          // of the weights over the steps, same shape; undefined without averaging
   bool decay = false;      // weight decay applies: matrices only, not biases and norms
   double rate_factor = 1;  // on the learning rate (layer_rates.h)
+  bool is_table = false;   // its gradient is a few rows (table_rows.h)
 
   int64_t size() const { return weight.size(); }
 };
@@ -32,13 +37,40 @@ struct ParameterSlot {
 // slots with what the options need.
 std::vector<ParameterSlot> make_slots(Model& model, std::span<const std::string> names, const TrainOptions& options);
 
+// The gradient of a table in one step: rows [n, width] for the ids row_ids [n], distinct and rising; -1 behind the
+// last.
+struct TableGradient {
+  const float* rows = nullptr;
+  std::span<const int32_t> row_ids;
+};
+
+// A piece of a slot that one task works on.
+struct OptimizerBlock {
+  int32_t slot;
+  int64_t begin;
+  int64_t end;
+};
+// Of all slots but tables, in order.
+std::vector<OptimizerBlock> cut_blocks(const std::vector<ParameterSlot>& slots);
+
 // Work is cut into fixed blocks of the parameters, so sums and results are the same at any number of threads.
 class Optimizer {
  public:
-  Optimizer(std::vector<ParameterSlot>& slots, const TrainOptions& options, const KernelTable& table, ThreadPool& pool);
+  // With `shared` each rank updates its part of the slots (parallel/shared_slots.h).
+  Optimizer(std::vector<ParameterSlot>& slots, const TrainOptions& options, const KernelTable& table, ThreadPool& pool,
+            SharedSlots* shared = nullptr);
+  ~Optimizer();
 
   // slot.accumulated (+)= weight · gradient; gradients [slots]. `first` overwrites.
   void accumulate(std::span<const float* const> gradients, double weight, bool first);
+  // What is accumulated where a step has given a rank nothing.
+  void accumulate_nothing();
+  // Before a forward pass reads these rows of a table.
+  void catch_up(size_t slot, std::span<const int32_t> ids);
+  // Before anybody else reads the parameters: rows of tables catch up with the steps that they have left out.
+  void catch_up_all();
+  // Of slot `slot`, a table, for the next step.
+  void set_table_gradient(size_t slot, const TableGradient& gradient) { table_gradients_[slot] = gradient; }
   // Gradients of a step are gradients[i] · scale; squares[i] is the sum of gradients[i]'s squares where that is known,
   // else below 0. Clips and updates, weights and then their averages; `time` is the number of the step, from 1. Returns
   // the norm before clipping; when that is not finite nothing is changed.
@@ -50,19 +82,17 @@ class Optimizer {
   void swap_averages();
 
  private:
-  struct Block {
-    int32_t slot;
-    int64_t begin;
-    int64_t end;
-  };
   double global_norm(std::span<const float* const> gradients, std::span<const double> squares);
 
   std::vector<ParameterSlot>& slots_;
   const TrainOptions& options_;
   const KernelTable& table_;
   ThreadPool& pool_;
-  std::vector<Block> blocks_;
+  SharedSlots* shared_;
+  std::vector<OptimizerBlock> blocks_;  // this rank's
   std::vector<double> partial_;
+  std::vector<std::unique_ptr<TableRows>> tables_;  // by slot; null where it is none
+  std::vector<TableGradient> table_gradients_;      // by slot
 };
 
 // What the average keeps of itself in step `time`, from 1: min(decay, (1 + time) / (10 + time)), so that the first

@@ -4,6 +4,7 @@
 
 #include "base/error.h"
 #include "train/loop.h"
+#include "train/parallel/communicator.h"
 
 namespace fettle {
 namespace {
@@ -48,6 +49,10 @@ TrainOptions resolve_options(const TrainOptions& options, int64_t hidden_size, d
   if (o.learning_rate < 0) {
     o.learning_rate = factor * default_learning_rate(hidden_size);
     if (factor > 1) o.learning_rate = std::min(o.learning_rate, 7e-4);
+  }
+  if (o.ranks != nullptr && o.batch_size >= 1) {
+    o.batch_size = (o.batch_size + o.ranks->size() - 1) / o.ranks->size();
+    o.gradient_accumulation *= o.ranks->size();
   }
   require(std::isfinite(o.epochs) && o.epochs > 0, "epochs", "above 0");
   require(o.max_steps >= 0, "max_steps", "0 or more");

@@ -1,6 +1,7 @@
 #include "train/table_rows.h"
 
 #include <algorithm>
+#include <cstring>
 
 #include "graph/op.h"
 
@@ -13,6 +14,22 @@ constexpr int64_t kRowsOfTask = 8;
 // The numbers of past steps are forgotten at least this often.
 constexpr size_t kMostSteps = 4096;
 
+int64_t count_rows(const TableGradient& gradient) {
+  return std::find(gradient.row_ids.begin(), gradient.row_ids.end(), -1) - gradient.row_ids.begin();
+}
+
+// Ids, then rows.
+std::vector<std::byte> pack_rows(const TableGradient& gradient, double weight, int64_t width) {
+  const int64_t n = count_rows(gradient);
+  const auto id_bytes = static_cast<size_t>(n) * sizeof(int32_t);
+  std::vector<std::byte> bytes(id_bytes + static_cast<size_t>(n * width) * sizeof(float));
+  if (n == 0) return bytes;
+  std::memcpy(bytes.data(), gradient.row_ids.data(), id_bytes);
+  auto* rows = reinterpret_cast<float*>(bytes.data() + id_bytes);
+  for (int64_t i = 0; i < n * width; ++i) rows[i] = static_cast<float>(weight) * gradient.rows[i];
+  return bytes;
+}
+
 }  // namespace
 
 std::optional<TableOutputs> add_table_outputs(Graph& graph, ValueId gradient, const std::string& parameter) {
@@ -20,7 +37,7 @@ std::optional<TableOutputs> add_table_outputs(Graph& graph, ValueId gradient, co
   if (producer < 0) return std::nullopt;
   const Node node = graph.nodes()[static_cast<size_t>(producer)];
   if (node.op->name() != "scatter_rows") return std::nullopt;
-  const Value& ids = graph.value(node.inputs[0]);
+  const Value ids = graph.value(node.inputs[0]);  // a copy: the graph grows
   const int64_t table_rows = graph.type(node.inputs[2]).shape[0].value;
   if (ids.kind != ValueKind::kInput || table_rows < kFewestRows) return std::nullopt;
   const std::vector<ValueId> sums = graph.add_nodes("sum_equal_rows", {node.inputs[0], node.inputs[1]},
@@ -74,9 +91,39 @@ void TableRows::catch_up_all() {
   steps_.clear();
 }
 
+MergedRows merge_rows(Communicator& ranks, const TableGradient& mine, double weight, int64_t width) {
+  std::vector<int64_t> sizes;
+  const std::vector<std::byte> all = ranks.gather(pack_rows(mine, weight, width), sizes);
+  const auto row_bytes = static_cast<int64_t>(sizeof(int32_t)) + width * static_cast<int64_t>(sizeof(float));
+  MergedRows merged;
+  int64_t at = 0;
+  for (const int64_t size : sizes) {
+    const auto* ids = reinterpret_cast<const int32_t*>(all.data() + at);
+    merged.row_ids.insert(merged.row_ids.end(), ids, ids + size / row_bytes);
+    at += size;
+  }
+  std::sort(merged.row_ids.begin(), merged.row_ids.end());
+  merged.row_ids.erase(std::unique(merged.row_ids.begin(), merged.row_ids.end()), merged.row_ids.end());
+  merged.rows.resize(merged.row_ids.size() * static_cast<size_t>(width));
+  at = 0;
+  for (const int64_t size : sizes) {
+    const int64_t n = size / row_bytes;
+    const auto* ids = reinterpret_cast<const int32_t*>(all.data() + at);
+    const auto* rows = reinterpret_cast<const float*>(all.data() + at + n * static_cast<int64_t>(sizeof(int32_t)));
+    for (int64_t i = 0; i < n; ++i) {
+      const int64_t place =
+          std::lower_bound(merged.row_ids.begin(), merged.row_ids.end(), ids[i]) - merged.row_ids.begin();
+      float* sum = merged.rows.data() + place * width;
+      for (int64_t c = 0; c < width; ++c) sum[c] += rows[i * width + c];
+    }
+    at += size;
+  }
+  for (const float value : merged.rows) merged.squares += static_cast<double>(value) * value;
+  return merged;
+}
+
 void TableRows::step(const AdamwStep& numbers, const TableGradient& gradient) {
-  const auto last = std::find(gradient.row_ids.begin(), gradient.row_ids.end(), -1);
-  const int64_t n = last - gradient.row_ids.begin();
+  const int64_t n = count_rows(gradient);
   steps_.push_back(numbers);
   pool_.parallel_ranges(n, kRowsOfTask, [&](int64_t begin, int64_t end, int) {
     for (int64_t i = begin; i < end; ++i) {

@@ -13,6 +13,7 @@
 #include "graph/graph.h"
 #include "kernels/kernel_table.h"
 #include "train/optimizer.h"
+#include "train/parallel/communicator.h"
 
 namespace fettle {
 
@@ -29,11 +30,15 @@ struct TableOutputs {
 // rows than a batch reads; nullopt when it is not.
 std::optional<TableOutputs> add_table_outputs(Graph& graph, ValueId gradient, const std::string& parameter);
 
-// The gradient of one step: rows [n, width] for the ids row_ids [n], distinct and rising; -1 behind the last.
-struct TableGradient {
-  const float* rows = nullptr;
-  std::span<const int32_t> row_ids;
+// The gradients of all ranks' shares, each times its weight, summed in the order of the ranks.
+struct MergedRows {
+  std::vector<int32_t> row_ids;
+  std::vector<float> rows;
+  double squares = 0;
+
+  TableGradient gradient() const { return {.rows = rows.data(), .row_ids = row_ids}; }
 };
+MergedRows merge_rows(Communicator& ranks, const TableGradient& mine, double weight, int64_t width);
 
 // The rows of one parameter [rows, width]. Steps are counted from where all rows were last caught up.
 class TableRows {

@@ -17,6 +17,8 @@
 
 namespace fettle {
 
+class Communicator;
+
 enum class Schedule : uint8_t { kConstant, kLinear, kCosine };
 
 struct EpochRecord {
@@ -95,6 +97,11 @@ struct TrainOptions {
   // What is watched and written while it runs. None of it changes the weights.
   bool divergence_check = true;       // stop when the loss has left its course for good (divergence.h)
   std::filesystem::path tensorboard;  // folder for a TensorBoard event file; empty: none
+
+  // Several ranks (parallel/communicator.h), not owned; null: this process alone. batch_size is cut into as many micro
+  // batches, rounded up, and each rank takes its own of every step. The bytes are those of one process with as many
+  // times the gradient_accumulation, but for the last digits of the norm that gradients are clipped by.
+  Communicator* ranks = nullptr;
 
   // Called after every epoch's evaluation; false ends the run there (TrainResult::pruned). Not called again for the
   // epochs that a resumed run already had.

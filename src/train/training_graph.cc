@@ -21,8 +21,8 @@ std::vector<int64_t> layer_ends(const Graph& graph, const ModelConfig& config) {
   return ends;
 }
 
-TrainingGraph make_training_graph(Graph loss_graph, const ModelConfig& config, bool recompute) {
-  TrainingGraph result{.graph = std::move(loss_graph), .parameters = {}, .gradients = {}, .squares = {}};
+TrainingGraph make_training_graph(Graph loss_graph, const ModelConfig& config, bool recompute, bool tables) {
+  TrainingGraph result{.graph = std::move(loss_graph), .parameters = {}, .gradients = {}, .squares = {}, .tables = {}};
   Graph& graph = result.graph;
   const auto n_forward = static_cast<int64_t>(graph.nodes().size());
   std::vector<int64_t> ends = layer_ends(graph, config);
@@ -31,16 +31,23 @@ TrainingGraph make_training_graph(Graph loss_graph, const ModelConfig& config, b
   for (size_t i = 0; i < parameters.size(); ++i) {
     if (gradients[i] == kNoValue) continue;
     result.parameters.push_back(graph.value(parameters[i]).name);
+    if (tables) result.tables.push_back(add_table_outputs(graph, gradients[i], result.parameters.back()));
+    if (tables && result.tables.back()) {
+      result.gradients.push_back(result.tables.back()->rows);
+      continue;
+    }
     result.gradients.push_back("gradient of " + result.parameters.back());
     graph.add_output(result.gradients.back(), gradients[i]);
   }
+  result.tables.resize(result.parameters.size());
   if (recompute && !ends.empty()) {
     ends.pop_back();
     recompute_segments(graph, n_forward, ends);
   }
+  if (tables) graph.remove_dead();
   for (const Pass& pass : training_passes()) pass.run(graph);
-  for (const std::string& name : result.gradients) {
-    const std::string squares = "squares of " + name;
+  for (size_t i = 0; i < result.gradients.size(); ++i) {
+    const std::string squares = result.tables[i] ? result.tables[i]->squares : "squares of " + result.gradients[i];
     result.squares.push_back(graph.find(squares) == kNoValue ? "" : squares);
   }
   return result;

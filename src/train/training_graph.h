@@ -2,11 +2,13 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "graph/graph.h"
 #include "model/config.h"
+#include "train/table_rows.h"
 
 namespace fettle {
 
@@ -17,11 +19,13 @@ struct TrainingGraph {
   std::vector<std::string> parameters;
   std::vector<std::string> gradients;
   std::vector<std::string> squares;
+  // Where it is a table whose gradient is given as rows; its entry in `gradients` names those.
+  std::vector<std::optional<TableOutputs>> tables;
 };
 
 // `loss_graph` has the output "loss". With `recompute` the activations of all layers but the last are computed again in
-// the backward pass (graph/recompute.h): same bytes, less memory.
-TrainingGraph make_training_graph(Graph loss_graph, const ModelConfig& config, bool recompute);
+// the backward pass (graph/recompute.h): same bytes, less memory. `tables`: gradients of large tables as rows.
+TrainingGraph make_training_graph(Graph loss_graph, const ModelConfig& config, bool recompute, bool tables);
 
 // Positions in the graph one past the last node of each encoder layer; ALBERT's blocks count one by one.
 std::vector<int64_t> layer_ends(const Graph& graph, const ModelConfig& config);

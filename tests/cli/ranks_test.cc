@@ -46,7 +46,7 @@ class Ranks : public CliFixture {
            path(out) + " " + more;
   }
   std::string training(const std::string& out, const std::string& more) const {
-    return common(out, "--batch-size 8 --data " + path("train.jsonl") + " --eval " + path("train.jsonl") + " " + more);
+    return common(out, "--batch-size 12 --data " + path("train.jsonl") + " --eval " + path("train.jsonl") + " " + more);
   }
 };
 
@@ -62,10 +62,18 @@ TEST_F(Ranks, GiveTheSameBytesEveryTimeAndLearnWhatOneProcessLearns) {
     ASSERT_EQ(outcome.code, 0) << outcome.err;
     EXPECT_EQ(outcome.json()["samples"], alone.json()["samples"]);
     EXPECT_EQ(outcome.json()["tokens"], alone.json()["tokens"]);
-    EXPECT_NEAR(first_loss(outcome), first_loss(alone), 1e-3);
+    EXPECT_NEAR(first_loss(outcome), first_loss(alone), 5e-3);
   }
   EXPECT_EQ(weights("a"), weights("b"));
   EXPECT_EQ(weights("a").size(), weights("alone").size());
+}
+
+// A step of n ranks is one of n micro batches, summed in the same order.
+TEST_F(Ranks, GiveTheBytesOfOneProcessThatAccumulates) {
+  const std::string options = "--data " + path("train.jsonl") + " --max-steps 40 --max-grad-norm 0 --quiet ";
+  ASSERT_EQ(run(common("one", options + "--batch-size 4 --gradient-accumulation 3")).code, 0);
+  ASSERT_EQ(run_ranks(kRanks, common("ranks", options + "--batch-size 12")).code, 0);
+  EXPECT_EQ(weights("ranks"), weights("one"));
 }
 
 TEST_F(Ranks, PretrainTooAndTakeBatchesSmallerThanTheirNumber) {
