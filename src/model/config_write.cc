@@ -28,12 +28,11 @@ std::string hugging_face_activation(const std::string& activation) {
   return activation == "gelu_tanh" ? "gelu_new" : activation;
 }
 
-// It was said before, or a reader would take the problem for another one without being told.
+// Only several single labels go without saying; what was said before is said again.
 bool must_name_problem(const ModelConfig& config) {
   const auto read = config.other.find(kProblemKey);
-  if (read != config.other.end() && !read->is_null()) return true;
-  const ProblemType unsaid = config.labels.size() == 1 ? ProblemType::kRegression : ProblemType::kSingleLabel;
-  return config.problem != unsaid;
+  const bool was_said = read != config.other.end() && !read->is_null();
+  return was_said || config.problem != ProblemType::kSingleLabel || config.labels.size() == 1;
 }
 
 void write_labels(const ModelConfig& config, const ArchitectureKeys& keys, Json& json) {
