@@ -7,6 +7,7 @@
 #include "base/error.h"
 #include "cli/app.h"
 #include "cli/distill_flags.h"
+#include "cli/trials.h"
 #include "compress/manifest.h"
 #include "evaluate/metrics.h"
 #include "train/trainer.h"
@@ -30,11 +31,13 @@ struct DistillCommand {
   ThresholdFlags threshold;
   DataFlags data_flags;
   TrainFlags train_flags;
+  SearchFlags search;
+  SeedsFlag seeds;
 };
 
 // A folder, a config file, or a rule on the teacher.
-Model starting_student(const DistillCommand& command, const Model& teacher, uint64_t seed) {
-  const std::filesystem::path path = resolve_model(command.student);
+Model starting_student(const std::string& student, const Model& teacher, uint64_t seed) {
+  const std::filesystem::path path = resolve_model(student);
   if (std::filesystem::is_directory(path)) {
     LoadOptions options;
     options.allow_new_head = true;
@@ -43,14 +46,22 @@ Model starting_student(const DistillCommand& command, const Model& teacher, uint
     return load_model(path, options);
   }
   if (path.extension() == ".json") {
-    ModelConfig config = parse_config(read_json(path), command.student);
+    ModelConfig config = parse_config(read_json(path), student);
     config.labels = teacher.config.labels;
     if (teacher.tokenizer && config.vocab_size < teacher.tokenizer->vocab_size()) {
-      bad_input(command.student, "vocab_size is smaller than the teacher's tokenizer needs");
+      bad_input(student, "vocab_size is smaller than the teacher's tokenizer needs");
     }
     return make_model(config, teacher.tokenizer, seed);
   }
-  return make_student(teacher, command.student, seed);
+  return make_student(teacher, student, seed);
+}
+
+Json study_key(const std::vector<std::shared_ptr<const Model>>& teachers, const Dataset& train, const Dataset& eval,
+               const DistillOptions& options) {
+  Json key = options_to_json(options);
+  merge(key, Json{{"data", digest_dataset(train)}, {"eval", digest_dataset(eval)}, {"teachers", Json::array()}});
+  for (const auto& teacher : teachers) key["teachers"].push_back(digest_model(*teacher));
+  return key;
 }
 
 // What would be ignored is a mistake.
@@ -62,10 +73,14 @@ void check_command(const DistillCommand& command) {
     if (command.distill.match != "logits") usage_error("--match", "is for classifiers");
     if (command.distill.options.augment > 0) usage_error("--augment", "is for classifiers");
     if (command.teachers.size() != 1) usage_error("distill", "takes one teacher for --objective mlm");
+    if (command.search.is_on()) usage_error("--search", "is for classifiers");
+    if (command.seeds.is_on()) usage_error("--seeds", "is for classifiers");
     return;
   }
   if (command.data.size() != 1) usage_error("--data", "takes one file for this objective");
   if (command.threshold.fit && command.eval.empty()) usage_error("--fit-threshold", "needs --eval");
+  command.search.check(command.train_flags, !command.eval.empty());
+  command.seeds.check(command.train_flags, !command.eval.empty());
 }
 
 std::vector<std::string> read_texts(const DistillCommand& command) {
@@ -87,18 +102,18 @@ TrainOptions train_options(const DistillCommand& command, const Globals& globals
   return options;
 }
 
-void record(Model& student, const DistillCommand& command, const std::vector<std::shared_ptr<const Model>>& teachers) {
-  amend_step(student, Json{{"student", command.student}});
+void record(Model& student, const std::string& rule, const std::vector<std::shared_ptr<const Model>>& teachers) {
+  amend_step(student, Json{{"student", rule}});
   for (const auto& parent : teachers) record_parent(student, parent->source);
   record_parent(student, student.source);
 }
 
 int run_masked(const DistillCommand& command, const Globals& globals) {
   const std::vector<std::shared_ptr<const Model>> teachers = {load_shared(command.teachers[0])};
-  Model student = starting_student(command, *teachers[0], globals.seed);
+  Model student = starting_student(command.student, *teachers[0], globals.seed);
   const TrainResult result = distill_masked_lm(student, *teachers[0], read_texts(command),
                                                train_options(command, globals), command.masked.options);
-  record(student, command, teachers);
+  record(student, command.student, teachers);
   const int64_t size = save_model(student, command.out, globals.force);
   remove_checkpoints(command.train_flags, command.out);
   if (globals.json) {
@@ -130,10 +145,34 @@ int run_distill(const DistillCommand& command, const Globals& globals) {
     train.examples.push_back(std::move(example));
   }
   const TrainOptions options = train_options(command, globals);
-  Model student = starting_student(command, teacher, globals.seed);
-  const TrainResult result =
-      distill(student, teachers, train, command.eval.empty() ? nullptr : &eval, options, distill_options);
-  record(student, command, teachers);
+  const TrialTraining training{
+      .start = [&](const std::string& rule, uint64_t seed) { return starting_student(rule, teacher, seed); },
+      .train =
+          [&](Model& model, const TrialSetup& setup) {
+            TrainResult trained =
+                distill(model, teachers, train, command.eval.empty() ? nullptr : &eval, setup.options, distill_options);
+            record(model, setup.student, teachers);
+            return trained;
+          }};
+  const TrialSetup setup{options, command.student};
+  Model student;
+  TrainResult result;
+  TrialsOutcome trials;
+  if (command.search.is_on() || command.seeds.is_on()) {
+    trials = run_trials(command.search, command.seeds,
+                        {.out = command.out,
+                         .setup = setup,
+                         .training = training,
+                         .key = study_key(teachers, train, eval, distill_options),
+                         .title = "Search for a student of " +
+                                  std::filesystem::path(beside(command.teachers[0], "")).filename().string()},
+                        globals);
+    student = std::move(trials.model);
+    result = std::move(trials.training);
+  } else {
+    student = training.start(command.student, globals.seed);
+    result = training.train(student, setup);
+  }
   command.threshold.apply(student, eval, globals);
   double teacher_accuracy = -1;
   if (!command.eval.empty()) {
@@ -143,16 +182,18 @@ int run_distill(const DistillCommand& command, const Globals& globals) {
   }
   const int64_t size = save_model(student, command.out, globals.force);
   remove_checkpoints(command.train_flags, command.out);
+  trials.remove_work();
 
   Json json = to_json(result);
   json["path"] = command.out;
   json["size_mb"] = static_cast<double>(size) / (1024.0 * 1024.0);
   json["trials"] = Json::array();
   json["teacher_accuracy"] = command.eval.empty() ? Json(nullptr) : Json(teacher_accuracy);
+  merge(json, trials.json);
   if (globals.json) {
     print_json(json);
   } else {
-    std::string text = training_summary(result);
+    std::string text = trials.text + training_summary(result);
     if (!command.eval.empty()) text += fmt::format("teacher's accuracy {:.4f}\n", teacher_accuracy);
     print(text + "wrote " + command.out + "\n");
   }
@@ -182,6 +223,8 @@ void add_distill(Program& program) {
   command->threshold.add_to(*verb);
   command->data_flags.add_to(*verb);
   command->train_flags.add_to(*verb);
+  command->search.add_to(*verb);
+  command->seeds.add_to(*verb);
 }
 
 }  // namespace fettle::cli

@@ -6,6 +6,7 @@
 #include "cli/app.h"
 #include "cli/ranks.h"
 #include "cli/train_report.h"
+#include "cli/trials.h"
 #include "compress/manifest.h"
 #include "data/dataset.h"
 #include "train/heads.h"
@@ -29,6 +30,7 @@ struct TrainCommand {
   ThresholdFlags threshold;
   DataFlags data_flags;
   TrainFlags train_flags;
+  SeedsFlag seeds;
 };
 
 // The labels that the model will have.
@@ -92,10 +94,12 @@ void check_command(const TrainCommand& command) {
     if (!command.eval.empty()) usage_error("--eval", "is for classifiers; --objective mlm reports its own accuracy");
     if (command.threshold.fit) usage_error("--fit-threshold", "is for classifiers");
     if (!command.problem.empty()) usage_error("--problem-type", "is for classifiers");
+    if (command.seeds.is_on()) usage_error("--seeds", "is for classifiers");
     return;
   }
   if (command.data.size() != 1) usage_error("--data", "takes one file for this objective");
   if (command.threshold.fit && command.eval.empty()) usage_error("--fit-threshold", "needs --eval");
+  command.seeds.check(command.train_flags, !command.eval.empty());
 }
 
 TrainReport report_of(const TrainCommand& command) {
@@ -104,19 +108,22 @@ TrainReport report_of(const TrainCommand& command) {
   return {.path = command.report, .out = command.out, .data = data, .eval = command.eval};
 }
 
-void finish(Model& model, const TrainCommand& command, const Globals& globals, const TrainResult& result) {
+void finish(Model& model, const TrainCommand& command, const Globals& globals, const TrainResult& result,
+            const TrialsOutcome& trials = {}) {
   record_parent(model, model.source);
   if (!command.eval.empty()) record_measurements(model, Json{{result.metric, result.accuracy}});
   const int64_t size = save_model(model, command.out, globals.force);
   report_of(command).write(result, model, globals);
   remove_checkpoints(command.train_flags, command.out);
+  trials.remove_work();
   if (globals.json) {
     Json json = to_json(result);
     json["path"] = command.out;
     json["size_mb"] = static_cast<double>(size) / (1024.0 * 1024.0);
+    merge(json, trials.json);
     print_json(json);
   } else {
-    print(training_summary(result) + "wrote " + command.out + "\n");
+    print(trials.text + training_summary(result) + "wrote " + command.out + "\n");
   }
 }
 
@@ -145,10 +152,29 @@ int run_train(const TrainCommand& command, const Globals& globals, Communicator*
   data_options.labels = head.labels;
   const Dataset train = load_dataset(command.data[0], data_options);
   head.labels = data_options.labels = train.labels;
-  Model model = starting_model(command, head, globals.seed);
   Dataset eval;
   if (!command.eval.empty()) eval = load_dataset(command.eval, data_options);
-  const TrainResult result = train_classifier(model, train, command.eval.empty() ? nullptr : &eval, options);
+  const TrialTraining training{
+      .start = [&](const std::string&, uint64_t seed) { return starting_model(command, head, seed); },
+      .train =
+          [&](Model& model, const TrialSetup& setup) {
+            TrainResult trained = train_classifier(model, train, command.eval.empty() ? nullptr : &eval, setup.options);
+            record_parent(model, model.source);
+            return trained;
+          }};
+  const TrialSetup setup{options, ""};
+  if (command.seeds.is_on()) {
+    if (head.problem != ProblemType::kSingleLabel) usage_error("--seeds", "is for single-label classifiers");
+    if (options.ranks != nullptr) usage_error("--seeds", "does not go with several ranks");
+    const Json key{{"data", digest_dataset(train)}, {"eval", digest_dataset(eval)}};
+    TrialsOutcome trials =
+        command.seeds.run({.out = command.out, .setup = setup, .training = training, .key = key}, globals);
+    command.threshold.apply(trials.model, eval, globals);
+    finish(trials.model, command, globals, trials.training, trials);
+    return 0;
+  }
+  Model model = training.start("", globals.seed);
+  const TrainResult result = training.train(model, setup);
   if (!is_first) return 0;
   command.threshold.apply(model, eval, globals);
   finish(model, command, globals, result);
@@ -179,6 +205,7 @@ void add_train(Program& program) {
   command->threshold.add_to(*verb);
   command->data_flags.add_to(*verb);
   command->train_flags.add_to(*verb);
+  command->seeds.add_to(*verb);
 }
 
 }  // namespace fettle::cli

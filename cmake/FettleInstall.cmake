@@ -1,14 +1,14 @@
 # Installs libraries, public headers and the package that find_package(fettle) finds.
 include(CMakePackageConfigHelpers)
 
-set(fettle_layers base tensor kernels text format data graph model runtime train evaluate compress)
+set(fettle_layers base tensor kernels text format data graph model runtime train evaluate compress search)
 set(fettle_targets "")
 foreach(layer IN LISTS fettle_layers)
   list(APPEND fettle_targets fettle_${layer})
 endforeach()
 
 add_library(fettle_all INTERFACE)
-target_link_libraries(fettle_all INTERFACE fettle_compress)
+target_link_libraries(fettle_all INTERFACE fettle_search)
 target_include_directories(fettle_all INTERFACE $<INSTALL_INTERFACE:${CMAKE_INSTALL_INCLUDEDIR}>)
 set_target_properties(fettle_all PROPERTIES EXPORT_NAME fettle)
 

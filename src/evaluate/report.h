@@ -2,6 +2,8 @@
 #pragma once
 
 #include <string>
+#include <string_view>
+#include <utility>
 #include <vector>
 
 #include "base/json.h"
@@ -57,5 +59,10 @@ std::string format_table(const std::vector<ReportRow>& rows, bool color);
 std::string bubble_plot_svg(const std::vector<ReportRow>& rows);
 // Self-contained HTML (no outside resources), light and dark, prints well on A4.
 std::string report_html(const Report& report);
+
+// The same page for other contents: everything up to the summary, with more rules of style; and the facts to the end.
+std::string report_head(const std::string& title, const std::string& summary, std::string_view more_style = "");
+std::string report_foot(const std::vector<std::pair<std::string, std::string>>& facts,
+                        const std::string& title = "How it was measured");
 
 }  // namespace fettle

@@ -187,19 +187,28 @@ std::string curves_section(const Report& report) {
 
 }  // namespace
 
-std::string report_html(const Report& report) {
+std::string report_head(const std::string& title, const std::string& summary, std::string_view more_style) {
   std::string html =
       "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\n"
       "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n<title>";
-  html += escape_xml(report.title) + "</title>\n<style>" + std::string(kStyle) + "</style></head><body>\n";
-  html += "<h1>" + escape_xml(report.title) + "</h1>\n<p class=\"summary\">" + escape_xml(report.summary) + "</p>\n";
-  if (!report.rows.empty()) html += models_section(report.rows);
-  html += curves_section(report);
-  html += report.rows.empty() ? "<h2>How it was made</h2>\n<dl>" : "<h2>How it was measured</h2>\n<dl>";
-  for (const auto& [name, value] : report.facts) {
+  html += escape_xml(title) + "</title>\n<style>" + std::string(kStyle) + std::string(more_style);
+  html += "</style></head><body>\n<h1>" + escape_xml(title) + "</h1>\n";
+  return html + "<p class=\"summary\">" + escape_xml(summary) + "</p>\n";
+}
+
+std::string report_foot(const std::vector<std::pair<std::string, std::string>>& facts, const std::string& title) {
+  std::string html = "<h2>" + title + "</h2>\n<dl>";
+  for (const auto& [name, value] : facts) {
     html += "<dt>" + escape_xml(name) + "</dt><dd>" + escape_xml(value) + "</dd>";
   }
   return html + "</dl>\n</body></html>\n";
+}
+
+std::string report_html(const Report& report) {
+  std::string html = report_head(report.title, report.summary);
+  if (!report.rows.empty()) html += models_section(report.rows);
+  html += curves_section(report);
+  return html + report_foot(report.facts, report.rows.empty() ? "How it was made" : "How it was measured");
 }
 
 }  // namespace fettle
