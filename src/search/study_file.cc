@@ -113,8 +113,11 @@ StudyFile::~StudyFile() {
 }
 
 void StudyFile::open() {
+  // One transaction: another process may be making the study between two reads.
+  database_.run("BEGIN");
   const int64_t id = database_.integer("PRAGMA application_id");
   const bool is_new = database_.integer("SELECT count(*) FROM sqlite_master") == 0;
+  database_.run("COMMIT");
   if (is_new ? id != 0 && id != kApplicationId : id != kApplicationId) {
     bad_input(database_.path(), "is an SQLite file of another program", kAnother);
   }

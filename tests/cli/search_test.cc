@@ -234,7 +234,7 @@ TEST_F(SearchTest, ASearchsBestOptionsFromSeveralSeeds) {
   ASSERT_EQ(outcome.code, 0) << outcome.err;
   EXPECT_EQ(outcome.json()["trials"].size(), 3u);
   ASSERT_EQ(outcome.json()["seeds"].size(), 2u);
-  const Json& trial = outcome.json()["trials"][outcome.json()["best_trial"].get<size_t>()];
+  const Json trial = outcome.json()["trials"][outcome.json()["best_trial"].get<size_t>()];
   EXPECT_EQ(outcome.json()["seeds"][0]["accuracy"], trial["value"]) << "the same seed and options";
   const Json step = read_json(folder_ / "s/fettle.json")["steps"].back();
   EXPECT_EQ(step["options"]["alpha"], trial["params"]["alpha"]);
