@@ -7,6 +7,7 @@
 #include "base/error.h"
 #include "cli/app.h"
 #include "cli/distill_flags.h"
+#include "cli/ranks.h"
 #include "cli/trials.h"
 #include "compress/manifest.h"
 #include "evaluate/metrics.h"
@@ -93,8 +94,10 @@ std::vector<std::string> read_texts(const DistillCommand& command) {
   return texts;
 }
 
-TrainOptions train_options(const DistillCommand& command, const Globals& globals) {
+// Ranks share out every batch, but whole trials.
+TrainOptions train_options(const DistillCommand& command, const Globals& globals, Communicator* ranks) {
   TrainOptions options = command.train_flags.resolve(globals);
+  options.ranks = command.search.is_on() || command.seeds.is_on() ? nullptr : ranks;
   options.alpha = command.alpha;
   options.temperature = command.temperature;
   options.mask_probability = command.masked.mask_probability;
@@ -108,11 +111,12 @@ void record(Model& student, const std::string& rule, const std::vector<std::shar
   record_parent(student, student.source);
 }
 
-int run_masked(const DistillCommand& command, const Globals& globals) {
+int run_masked(const DistillCommand& command, const Globals& globals, Communicator* ranks) {
   const std::vector<std::shared_ptr<const Model>> teachers = {load_shared(command.teachers[0])};
   Model student = starting_student(command.student, *teachers[0], globals.seed);
   const TrainResult result = distill_masked_lm(student, *teachers[0], read_texts(command),
-                                               train_options(command, globals), command.masked.options);
+                                               train_options(command, globals, ranks), command.masked.options);
+  if (leaves_to_first(ranks)) return 0;
   record(student, command.student, teachers);
   const int64_t size = save_model(student, command.out, globals.force);
   remove_checkpoints(command.train_flags, command.out);
@@ -127,10 +131,10 @@ int run_masked(const DistillCommand& command, const Globals& globals) {
   return 0;
 }
 
-int run_distill(const DistillCommand& command, const Globals& globals) {
+int run_distill(const DistillCommand& command, const Globals& globals, Communicator* ranks) {
   check_command(command);
   refuse_existing(command.out, globals);
-  if (command.objective == "mlm") return run_masked(command, globals);
+  if (command.objective == "mlm") return run_masked(command, globals, ranks);
   const DistillOptions distill_options = command.distill.resolve();
   std::vector<std::shared_ptr<const Model>> teachers;
   for (const std::string& folder : command.teachers) teachers.push_back(load_shared(folder));
@@ -144,7 +148,7 @@ int run_distill(const DistillCommand& command, const Globals& globals) {
   for (Example& example : command.unlabelled.load(command.data_flags).examples) {
     train.examples.push_back(std::move(example));
   }
-  const TrainOptions options = train_options(command, globals);
+  const TrainOptions options = train_options(command, globals, ranks);
   const TrialTraining training{
       .start = [&](const std::string& rule, uint64_t seed) { return starting_student(rule, teacher, seed); },
       .train =
@@ -173,6 +177,7 @@ int run_distill(const DistillCommand& command, const Globals& globals) {
     student = training.start(command.student, globals.seed);
     result = training.train(student, setup);
   }
+  if (leaves_to_first(ranks)) return 0;
   command.threshold.apply(student, eval, globals);
   double teacher_accuracy = -1;
   if (!command.eval.empty()) {
@@ -204,8 +209,10 @@ int run_distill(const DistillCommand& command, const Globals& globals) {
 
 void add_distill(Program& program) {
   auto command = std::make_shared<DistillCommand>();
-  CLI::App* verb = program.add_verb("distill", "train a smaller student from a teacher",
-                                    [command, &program] { return run_distill(*command, program.globals()); });
+  CLI::App* verb = program.add_verb("distill", "train a smaller student from a teacher", [command, &program] {
+    return run_with_ranks(program.globals(),
+                          [&](Communicator* ranks) { return run_distill(*command, program.globals(), ranks); });
+  });
   verb->add_option("teacher", command->teachers, "model folders; the logits of several are averaged")->required();
   verb->add_option("--student", command->student, "a folder, a config.json, or a rule (layers=0,2,4 hidden=128)")
       ->required();

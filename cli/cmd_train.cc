@@ -133,7 +133,7 @@ int run_train(const TrainCommand& command, const Globals& globals, Communicator*
   report_of(command).refuse_existing(globals);
   TrainOptions options = command.train_flags.resolve(globals);
   options.mask_probability = command.mask_probability;
-  options.ranks = ranks;
+  options.ranks = command.seeds.is_on() ? nullptr : ranks;  // seeds are shared out whole
   const bool is_first = ranks == nullptr || ranks->rank() == 0;
   if (options.checkpoint_folder.empty()) options.checkpoint_folder = beside(command.out, kCheckpointSuffix);
 
@@ -165,17 +165,17 @@ int run_train(const TrainCommand& command, const Globals& globals, Communicator*
   const TrialSetup setup{options, ""};
   if (command.seeds.is_on()) {
     if (head.problem != ProblemType::kSingleLabel) usage_error("--seeds", "is for single-label classifiers");
-    if (options.ranks != nullptr) usage_error("--seeds", "does not go with several ranks");
     const Json key{{"data", digest_dataset(train)}, {"eval", digest_dataset(eval)}};
     TrialsOutcome trials =
         command.seeds.run({.out = command.out, .setup = setup, .training = training, .key = key}, globals);
+    if (leaves_to_first(ranks)) return 0;
     command.threshold.apply(trials.model, eval, globals);
     finish(trials.model, command, globals, trials.training, trials);
     return 0;
   }
   Model model = training.start("", globals.seed);
   const TrainResult result = training.train(model, setup);
-  if (!is_first) return 0;
+  if (leaves_to_first(ranks)) return 0;
   command.threshold.apply(model, eval, globals);
   finish(model, command, globals, result);
   return 0;

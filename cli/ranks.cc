@@ -66,4 +66,10 @@ int run_with_ranks(Globals& globals, const std::function<int(Communicator*)>& ve
   }
 }
 
+bool leaves_to_first(Communicator* ranks) {
+  if (ranks == nullptr) return false;
+  ranks->barrier();
+  return ranks->rank() > 0;
+}
+
 }  // namespace fettle::cli

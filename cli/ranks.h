@@ -12,4 +12,7 @@ namespace fettle::cli {
 // the first rank prints anything; an error of one rank ends the whole job with one line.
 int run_with_ranks(Globals& globals, const std::function<int(Communicator*)>& verb);
 
+// Where ranks worked side by side: waits for all of them, and is true for those that leave the rest to the first.
+bool leaves_to_first(Communicator* ranks);
+
 }  // namespace fettle::cli

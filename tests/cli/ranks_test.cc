@@ -90,6 +90,24 @@ TEST_F(Ranks, PretrainTooAndTakeBatchesSmallerThanTheirNumber) {
   }
 }
 
+TEST_F(Ranks, DistilAndShareOutTheTrialsOfASearch) {
+  ASSERT_EQ(run(common("teacher", "--data " + path("train.jsonl") + " --max-steps 20 --quiet")).code, 0);
+  const std::string distil = "distill " + path("teacher") + " --student layers=0 --data " + path("train.jsonl") +
+                             " --eval " + path("train.jsonl") + " --threads 1 --quiet --json --out ";
+  for (const char* name : {"a", "b"}) {
+    const Outcome outcome = run_ranks(2, distil + path(name) + " --max-steps 6 --match logits,hidden");
+    ASSERT_EQ(outcome.code, 0) << outcome.err;
+  }
+  EXPECT_EQ(weights("a"), weights("b"));
+  const Outcome search = run_ranks(2, distil + path("found") + " --search 6");
+  ASSERT_EQ(search.code, 0) << search.err;
+  EXPECT_EQ(search.json()["trials"].size(), 6u);
+  const Outcome seeds = run_ranks(2, distil + path("kept") + " --seeds 3 --epochs 1");
+  ASSERT_EQ(seeds.code, 0) << seeds.err;
+  EXPECT_EQ(seeds.json()["seeds"].size(), 3u);
+  EXPECT_EQ(files(), (std::vector<std::string>{"a", "b", "found", "kept", "teacher"}));
+}
+
 TEST_F(Ranks, AnErrorIsSaidOnceAndEndsTheJob) {
   const Outcome outcome = run_ranks(kRanks, common("m", "--data " + path("nowhere.jsonl")));
   EXPECT_EQ(outcome.code, 4) << outcome.err;
@@ -101,7 +119,7 @@ TEST_F(Ranks, AnErrorIsSaidOnceAndEndsTheJob) {
 }
 
 TEST_F(Ranks, TheDeathOfOneEndsAllAndTheJobCanBeResumedToTheSameBytes) {
-  const std::string steps = "--max-steps 4000 --checkpoint-every 20";
+  const std::string steps = "--max-steps 500 --checkpoint-every 20";
   ASSERT_EQ(run_ranks(2, training("whole", steps + " --quiet")).code, 0);
 
   const std::filesystem::path err = folder_ / "killed.txt";

@@ -22,8 +22,8 @@ constexpr int64_t kFloat = sizeof(float);
 // The lengths of MPI's messages are ints: longer ones go in pieces.
 constexpr int64_t kPiece = int64_t{1} << 28;
 // A wait spins for so many looks, then lets others run between looks, then sleeps between them.
-constexpr int kSpins = 2000;
-constexpr int kYields = 200'000;
+constexpr int kSpins = 500;
+constexpr int kYields = 5000;
 constexpr auto kNap = std::chrono::microseconds(50);
 // Ranks that are asked to end agree on where. One whose others are gone waits no longer than this, for launchers kill
 // what has not ended a second after SIGTERM.
