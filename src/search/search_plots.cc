@@ -112,7 +112,7 @@ std::string dot(const SearchReport& report, const Trial& trial, double x, double
 }
 
 std::string shortened(const std::string& text) {
-  return text.size() <= kLongestLabel ? text : text.substr(0, kLongestLabel - 1) + "…";
+  return text.size() <= kLongestLabel ? text : fmt::format("{}…", std::string_view(text).substr(0, kLongestLabel - 1));
 }
 
 }  // namespace
