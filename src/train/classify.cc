@@ -117,7 +117,7 @@ ClassifierObjective::ClassifierObjective(const Model& model, ClassificationData 
       options_(options),
       machine_(machine),
       teacher_(std::move(teacher)),
-      lengths_(train_.texts.lengths()),
+      batches_(train_.texts.lengths(), options),
       class_weights_(weigh_classes(options.class_weights, model.config.labels, train_.labels)) {}
 
 std::string ClassifierObjective::data_digest() const {
@@ -149,16 +149,8 @@ Graph ClassifierObjective::build_loss_graph() const {
   return graph;
 }
 
-int64_t ClassifierObjective::n_batches(int64_t) {
-  return (train_.size() + options_.batch_size - 1) / options_.batch_size;
-}
-
-void ClassifierObjective::begin_epoch(int64_t epoch) {
-  plan_ = training_batches(lengths_, {.batch_size = options_.batch_size, .seed = options_.seed, .epoch = epoch});
-}
-
 void ClassifierObjective::load(int64_t index, MicroBatch& batch) {
-  const std::span<const int32_t> examples = plan_.batch(index);
+  const std::span<const int32_t> examples = batches_.batch(index);
   tokens_.clear();
   labels_.clear();
   double labelled = 0;

@@ -67,8 +67,8 @@ class ClassifierObjective : public Objective {
   std::string data_digest() const override;
   Json options() const override;
   Graph build_loss_graph() const override;
-  int64_t n_batches(int64_t epoch) override;
-  void begin_epoch(int64_t epoch) override;
+  int64_t n_batches(int64_t) override { return batches_.n_batches(); }
+  void begin_epoch(int64_t epoch) override { batches_.begin_epoch(epoch); }
   void load(int64_t index, MicroBatch& batch) override;
   double evaluate() override;
   double chance_loss() const override;
@@ -82,10 +82,9 @@ class ClassifierObjective : public Objective {
   const TrainOptions& options_;
   Machine& machine_;
   std::unique_ptr<TeacherLoss> teacher_;
-  std::vector<int32_t> lengths_;
+  EpochBatches batches_;
   std::vector<float> class_weights_;  // [n_labels], or empty: all are 1
   std::unique_ptr<LogitsRunner> runner_;
-  BatchPlan plan_;
   RaggedBatch tokens_;
   std::vector<int32_t> labels_;
 };

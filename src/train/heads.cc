@@ -107,7 +107,7 @@ TargetObjective::TargetObjective(const Model& model, TargetData train, std::opti
       eval_(std::move(eval)),
       options_(options),
       machine_(machine),
-      lengths_(train_.texts.lengths()) {
+      batches_(train_.texts.lengths(), options) {
   if (options.class_weights.is_set()) usage_error("class weights", "are for single-label classifiers");
   if (options.label_smoothing > 0) usage_error("label_smoothing", "is for single-label classifiers");
 }
@@ -129,16 +129,8 @@ Graph TargetObjective::build_loss_graph() const {
   return graph;
 }
 
-int64_t TargetObjective::n_batches(int64_t) {
-  return (train_.size() + options_.batch_size - 1) / options_.batch_size;
-}
-
-void TargetObjective::begin_epoch(int64_t epoch) {
-  plan_ = training_batches(lengths_, {.batch_size = options_.batch_size, .seed = options_.seed, .epoch = epoch});
-}
-
 void TargetObjective::load(int64_t index, MicroBatch& batch) {
-  const std::span<const int32_t> examples = plan_.batch(index);
+  const std::span<const int32_t> examples = batches_.batch(index);
   const int64_t width = train_.targets.dim(1);
   Tensor targets(DType::kF32, {static_cast<int64_t>(examples.size()), width});
   float* out = targets.mutable_data<float>();

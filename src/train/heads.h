@@ -45,8 +45,8 @@ class TargetObjective : public Objective {
   std::string_view metric() const override { return is_regression() ? "r2" : "micro_f1"; }
   std::string data_digest() const override;
   Graph build_loss_graph() const override;
-  int64_t n_batches(int64_t epoch) override;
-  void begin_epoch(int64_t epoch) override;
+  int64_t n_batches(int64_t) override { return batches_.n_batches(); }
+  void begin_epoch(int64_t epoch) override { batches_.begin_epoch(epoch); }
   void load(int64_t index, MicroBatch& batch) override;
   double evaluate() override;
   double chance_loss() const override;
@@ -59,9 +59,8 @@ class TargetObjective : public Objective {
   std::optional<TargetData> eval_;
   const TrainOptions& options_;
   Machine& machine_;
-  std::vector<int32_t> lengths_;
+  EpochBatches batches_;
   std::unique_ptr<LogitsRunner> runner_;
-  BatchPlan plan_;
   RaggedBatch tokens_;
 };
 

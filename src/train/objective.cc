@@ -23,6 +23,17 @@ Tensor position_ids_of(const RaggedBatch& tokens, const ModelConfig& config) {
 
 }  // namespace
 
+EpochBatches::EpochBatches(std::vector<int32_t> lengths, const TrainOptions& options)
+    : lengths_(std::move(lengths)), batch_size_(options.batch_size), seed_(options.seed) {}
+
+int64_t EpochBatches::n_batches() const {
+  return (static_cast<int64_t>(lengths_.size()) + batch_size_ - 1) / batch_size_;
+}
+
+void EpochBatches::begin_epoch(int64_t epoch) {
+  plan_ = training_batches(lengths_, {.batch_size = batch_size_, .seed = seed_, .epoch = epoch});
+}
+
 void bind_tokens(const RaggedBatch& tokens, const ModelConfig& config, MicroBatch& batch) {
   batch.inputs.clear();
   batch.inputs.emplace_back("token_ids", view_i32(tokens.token_ids));

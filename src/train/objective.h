@@ -8,10 +8,12 @@
 #include <vector>
 
 #include "base/json.h"
+#include "data/batching.h"
 #include "graph/graph.h"
 #include "model/config.h"
 #include "runtime/executor.h"
 #include "tensor/ragged.h"
+#include "train/trainer.h"
 
 namespace fettle {
 
@@ -27,6 +29,21 @@ struct MicroBatch {
 struct HitCount {
   double hits = 0;
   double trials = 0;
+};
+
+// The micro batches of each epoch over a data set, examples of like length together.
+class EpochBatches {
+ public:
+  EpochBatches(std::vector<int32_t> lengths, const TrainOptions& options);
+  int64_t n_batches() const;
+  void begin_epoch(int64_t epoch);
+  std::span<const int32_t> batch(int64_t index) const { return plan_.batch(index); }
+
+ private:
+  std::vector<int32_t> lengths_;
+  int64_t batch_size_;
+  uint64_t seed_;
+  BatchPlan plan_;
 };
 
 class Objective {

@@ -57,8 +57,8 @@ std::vector<OptimizerBlock> cut_blocks(const std::vector<ParameterSlot>& slots) 
 
 Optimizer::Optimizer(std::vector<ParameterSlot>& slots, const TrainOptions& options, const KernelTable& table,
                      ThreadPool& pool, SharedSlots* shared)
-    : slots_(slots), options_(options), table_(table), pool_(pool), shared_(shared), blocks_(cut_blocks(slots)) {
-  if (shared_ != nullptr) blocks_ = shared_->own(blocks_);
+    : slots_(slots), options_(options), table_(table), pool_(pool), shared_(shared), all_blocks_(cut_blocks(slots)) {
+  blocks_ = shared_ != nullptr ? shared_->own(all_blocks_) : all_blocks_;
   partial_.resize(blocks_.size());
   tables_.resize(slots.size());
   table_gradients_.resize(slots.size());
@@ -89,9 +89,8 @@ void Optimizer::catch_up_all() {
 
 void Optimizer::accumulate(std::span<const float* const> gradients, double weight, bool first) {
   const float factor = static_cast<float>(weight);
-  const std::vector<OptimizerBlock> blocks = cut_blocks(slots_);
-  pool_.parallel_for(static_cast<int64_t>(blocks.size()), [&](int64_t b, int) {
-    const OptimizerBlock& block = blocks[b];
+  pool_.parallel_for(static_cast<int64_t>(all_blocks_.size()), [&](int64_t b, int) {
+    const OptimizerBlock& block = all_blocks_[b];
     float* sum = slots_[block.slot].accumulated.mutable_data<float>();
     const float* gradient = gradients[block.slot];
     for (int64_t i = block.begin; i < block.end; ++i) sum[i] = (first ? 0.0f : sum[i]) + factor * gradient[i];
@@ -158,9 +157,8 @@ double Optimizer::step(std::span<const float* const> gradients, std::span<const 
 }
 
 void Optimizer::swap_averages() {
-  const std::vector<OptimizerBlock> blocks = cut_blocks(slots_);
-  pool_.parallel_for(static_cast<int64_t>(blocks.size()), [&](int64_t b, int) {
-    const OptimizerBlock& block = blocks[b];
+  pool_.parallel_for(static_cast<int64_t>(all_blocks_.size()), [&](int64_t b, int) {
+    const OptimizerBlock& block = all_blocks_[b];
     ParameterSlot& slot = slots_[block.slot];
     if (!slot.average.defined()) return;
     float* weight = slot.weight.mutable_data<float>();

@@ -89,6 +89,7 @@ class Optimizer {
   const KernelTable& table_;
   ThreadPool& pool_;
   SharedSlots* shared_;
+  std::vector<OptimizerBlock> all_blocks_;
   std::vector<OptimizerBlock> blocks_;  // this rank's
   std::vector<double> partial_;
   std::vector<std::unique_ptr<TableRows>> tables_;  // by slot; null where it is none
