@@ -153,6 +153,7 @@ double weights_mb(const std::string& model);
 void add_predict(Program& program);
 void add_train(Program& program);
 void add_distill(Program& program);
+void add_prune(Program& program);
 void add_quantize(Program& program);
 void add_bench(Program& program);
 void add_compare(Program& program);

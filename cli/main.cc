@@ -8,6 +8,7 @@ int main(int argc, char** argv) {
   add_compress(program);
   add_train(program);
   add_distill(program);
+  add_prune(program);
   add_quantize(program);
   add_bench(program);
   add_compare(program);
