@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "base/error.h"
+#include "model/sparse_tensors.h"
 #include "tensor/int4_group.h"
 
 namespace fettle {
@@ -54,7 +55,7 @@ std::optional<EncodedTensor> ParameterReader::read(const std::string& name, cons
   const std::string found = find(name);
   if (found.empty()) {
     const std::string found_packed = find(name + std::string(kPackedSuffix));
-    if (found_packed.empty()) return std::nullopt;
+    if (found_packed.empty()) return sparse(name, shape);
     return packed(found_packed.substr(0, found_packed.size() - kPackedSuffix.size()), shape);
   }
   used_.insert(found);
@@ -95,6 +96,20 @@ EncodedTensor ParameterReader::encoded(const std::string& name, const Shape& sha
       break;
   }
   bad_input(where_, fmt::format("tensor '{}' of element type {} is no parameter", name, dtype_name(tensor.dtype())));
+}
+
+std::optional<EncodedTensor> ParameterReader::sparse(const std::string& name, const Shape& shape) {
+  const auto find_part = [this](const std::string& part_name) { return store_.find(find(part_name)); };
+  const std::optional<SparseParts> parts = find_sparse(name, find_part, where_);
+  if (!parts.has_value()) return std::nullopt;
+  EncodedTensor value = read_sparse(*parts, shape, where_);
+  for (const std::string& part_name : parts->names) used_.insert(find(part_name));
+  if (value.encoding.bits != 8) return value;
+  const std::string scale_name = find(name + "_scale");
+  const std::string stored_name = scale_name.empty() ? name : scale_name.substr(0, scale_name.size() - 6);
+  value.encoding.input_bits = channel_encoding(stored_name).input_bits;
+  value.scales = scales(stored_name, shape[0]);
+  return value;
 }
 
 const Tensor& ParameterReader::part(const std::string& name, const std::string& suffix) {

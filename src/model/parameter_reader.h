@@ -31,6 +31,7 @@ class ParameterReader {
   EncodedTensor encoded(const std::string& name, const Shape& shape);
   Tensor scales(const std::string& name, int64_t n_rows);
   EncodedTensor packed(const std::string& name, const Shape& shape);
+  std::optional<EncodedTensor> sparse(const std::string& name, const Shape& shape);
   Encoding channel_encoding(const std::string& name) const;
   Encoding packed_encoding(const std::string& name) const;
   // The tensor of that name, which must be there.

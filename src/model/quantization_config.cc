@@ -7,6 +7,7 @@
 
 #include "base/error.h"
 #include "tensor/int4_group.h"
+#include "tensor/sparse.h"
 
 namespace fettle {
 namespace {
@@ -21,6 +22,19 @@ constexpr const char* kTable = "Embedding";
 constexpr const char* kInt8Format = "int-quantized";
 constexpr const char* kInt4Format = "pack-quantized";
 constexpr const char* kMixedFormat = "mixed-precision";  // each group has its own "format"
+constexpr const char* kSparsity = "sparsity_config";
+
+// CompressionFormat and SparsityStructure of compressed-tensors; the blocks' are fettle's own.
+struct SparseFormat {
+  SparsePattern pattern;
+  const char* format;
+  const char* structure;
+};
+constexpr SparseFormat kSparseFormats[] = {{SparsePattern::kNone, "dense", "unstructured"},
+                                           {SparsePattern::kBitmask, "sparse-bitmask", "unstructured"},
+                                           {SparsePattern::kTwoOfFour, "sparse-24-bitmask", "2:4"},
+                                           {SparsePattern::kBlock4x1, "fettle-block-4x1", "4x1"},
+                                           {SparsePattern::kBlock32x32, "fettle-block-32x32", "32x32"}};
 
 // 16 when inputs stay floats, 8 when they are quantized as fettle does.
 int input_bits_of(const Json& group, const std::string& where) {
@@ -75,7 +89,25 @@ std::vector<std::string> read_targets(const Json& group, const std::string& wher
 }
 
 bool is_integer(const EncodedTensor& value) {
-  return value.encoding.kind != EncodingKind::kDense;
+  return numbers_of(value.encoding).kind != EncodingKind::kDense;
+}
+bool is_sparse(const EncodedTensor& value) {
+  return value.encoding.kind == EncodingKind::kSparse;
+}
+
+void check_sparsity_config(const Json& quantization, const std::string& at) {
+  const auto sparsity = quantization.find(kSparsity);
+  if (sparsity == quantization.end() || sparsity->is_null()) return;
+  const std::string where = at + "." + kSparsity;
+  if (!sparsity->is_object()) bad_input(where, "is not an object");
+  if (sparsity->empty()) return;
+  const std::string format = json_string(*sparsity, "format", where);
+  std::string known;
+  for (const SparseFormat& sparse : kSparseFormats) {
+    if (format == sparse.format) return;
+    known += (known.empty() ? "" : ", ") + std::string(sparse.format);
+  }
+  bad_input(where, fmt::format("\"format\" \"{}\" is not supported", format), "supported: " + known);
 }
 
 std::string module_of(std::string_view weight) {
@@ -95,8 +127,9 @@ std::vector<Members> members_of_class(const ParameterStore& parameters, bool emb
   for (const std::string& name : parameters.names()) {
     const EncodedTensor& value = parameters.get(name);
     if (!is_integer(value) || is_embedding(name) != embeddings) continue;
-    auto found = std::ranges::find(all, value.encoding, &Members::encoding);
-    if (found == all.end()) found = all.insert(found, {value.encoding, {}});
+    const Encoding numbers = numbers_of(value.encoding);
+    auto found = std::ranges::find(all, numbers, &Members::encoding);
+    if (found == all.end()) found = all.insert(found, {numbers, {}});
     found->modules.push_back(module_of(name));
   }
   std::ranges::stable_sort(all, std::ranges::greater(), [](const Members& members) { return members.modules.size(); });
@@ -122,6 +155,29 @@ const char* format_of(const Encoding& encoding) {
   return encoding.kind == EncodingKind::kIntGroup ? kInt4Format : kInt8Format;
 }
 
+// Of the pattern with the most modules; null when nothing is sparse.
+Json make_sparsity_config(const ParameterStore& parameters) {
+  std::vector<std::string> modules[std::size(kSparseFormats)];
+  int64_t n_left_out = 0;
+  for (const std::string& name : parameters.names()) {
+    const EncodedTensor& value = parameters.get(name);
+    if (!is_sparse(value)) continue;
+    const auto at = std::ranges::find(kSparseFormats, value.encoding.pattern, &SparseFormat::pattern);
+    modules[at - std::begin(kSparseFormats)].push_back(module_of(name));
+    n_left_out += element_count(value.shape) - count_nonzeros(value);
+  }
+  const auto most = std::ranges::max_element(modules, {}, [](const auto& names) { return names.size(); });
+  if (most->empty()) return nullptr;
+  const SparseFormat& sparse = kSparseFormats[most - std::begin(modules)];
+  const auto n_parameters = static_cast<double>(parameters.parameter_count());
+  return {{"format", sparse.format},
+          {"global_sparsity", static_cast<double>(n_left_out) / n_parameters},
+          {"ignore", Json::array()},
+          {"registry_requires_subclass", false},
+          {"sparsity_structure", sparse.structure},
+          {"targets", *most}};
+}
+
 }  // namespace
 
 std::vector<IntegerScheme> read_quantization_config(const Json& quantization, std::string_view where) {
@@ -131,6 +187,9 @@ std::vector<IntegerScheme> read_quantization_config(const Json& quantization, st
   if (method != "compressed-tensors") {
     bad_input(at, fmt::format("\"quant_method\" \"{}\" is not supported", method), "supported: compressed-tensors");
   }
+  check_sparsity_config(quantization, at);
+  // Sparse floats.
+  if (quantization.contains(kSparsity) && !quantization.contains("config_groups")) return {};
   const std::string format = json_string(quantization, "format", at);
   if (format != kInt8Format && format != kInt4Format && format != kMixedFormat) {
     bad_input(at, fmt::format("\"format\" \"{}\" is not supported", format),
@@ -186,7 +245,9 @@ Json make_quantization_config(const ParameterStore& parameters) {
       formats.emplace_back(format_of(members.encoding));
     }
   }
-  if (groups.empty()) return nullptr;
+  Json sparsity = make_sparsity_config(parameters);
+  if (groups.empty() && sparsity.is_null()) return nullptr;
+  if (groups.empty()) return {{"quant_method", "compressed-tensors"}, {kSparsity, std::move(sparsity)}};
 
   const bool is_mixed = std::ranges::count(formats, formats[0]) != static_cast<std::ptrdiff_t>(formats.size());
   for (size_t i = 0; is_mixed && i < formats.size(); ++i) groups[fmt::format("group_{}", i)]["format"] = formats[i];
@@ -198,11 +259,13 @@ Json make_quantization_config(const ParameterStore& parameters) {
     if (value.shape.size() != 2 || is_integer(value) || !is_targeted || !name.ends_with(kWeightSuffix)) continue;
     ignore.push_back(module_of(name));
   }
-  return {{"quant_method", "compressed-tensors"},
-          {"format", is_mixed ? kMixedFormat : formats[0]},
-          {"quantization_status", "compressed"},
-          {"config_groups", std::move(groups)},
-          {"ignore", std::move(ignore)}};
+  Json config = {{"quant_method", "compressed-tensors"},
+                 {"format", is_mixed ? kMixedFormat : formats[0]},
+                 {"quantization_status", "compressed"},
+                 {"config_groups", std::move(groups)},
+                 {"ignore", std::move(ignore)}};
+  if (!sparsity.is_null()) config[kSparsity] = std::move(sparsity);
+  return config;
 }
 
 }  // namespace fettle

@@ -15,8 +15,10 @@ struct IntegerScheme {
   Encoding encoding;
 };
 
-// kBadInput for anything but symmetric integers: of 8 bits with a scale for each output channel, of 4 bits with one for
+// Of the integers only: where sparse weights stand is told by their tensors' names, "sparsity_config" is for other
+// readers. kBadInput for anything but symmetric integers: of 8 bits with a scale for each output channel, of 4 bits with one for
 // each group of columns; with inputs of 8 bits quantized per token, or inputs that stay floats.
+// kBadInput also for a "sparsity_config" that is no such object or names an unknown format.
 std::vector<IntegerScheme> read_quantization_config(const Json& quantization, std::string_view where);
 
 // The scheme of `kind` that names the module of `weight` ("….dense.weight"), else that of all modules of its class
@@ -25,7 +27,7 @@ const IntegerScheme* find_scheme(const std::vector<IntegerScheme>& schemes, Enco
 // Whether a weight is a table to look rows up in.
 bool is_embedding(std::string_view weight);
 
-// Says which parameters are integers; null when none is.
+// Says which parameters are integers and which are sparse; null when none is.
 Json make_quantization_config(const ParameterStore& parameters);
 
 }  // namespace fettle

@@ -10,6 +10,7 @@
 #include "model/manifest.h"
 #include "model/model.h"
 #include "model/quantization_config.h"
+#include "model/sparse_tensors.h"
 
 namespace fettle {
 namespace {
@@ -33,8 +34,12 @@ std::vector<NamedTensor> named_tensors(const ParameterStore& parameters) {
       add_packed(name, value, tensors);
       continue;
     }
-    tensors.push_back({name, value.data});
-    if (value.encoding.kind == EncodingKind::kIntChannel) {
+    if (value.encoding.kind == EncodingKind::kSparse) {
+      add_sparse(name, value, tensors);
+    } else {
+      tensors.push_back({name, value.data});
+    }
+    if (numbers_of(value.encoding).kind == EncodingKind::kIntChannel) {
       tensors.push_back({name + "_scale", value.scales.reshaped({value.shape[0], 1})});
     }
   }
@@ -48,7 +53,7 @@ const char* torch_dtype(const ParameterStore& parameters) {
   int64_t n_f16 = 0;
   for (const std::string& name : parameters.names()) {
     const EncodedTensor& value = parameters.get(name);
-    if (value.encoding.kind != EncodingKind::kDense) continue;
+    if (numbers_of(value.encoding).kind != EncodingKind::kDense) continue;
     int64_t& n = value.data.dtype() == DType::kBF16 ? n_bf16 : value.data.dtype() == DType::kF16 ? n_f16 : n_f32;
     n += value.data.size();
   }

@@ -56,7 +56,7 @@ void check_values(std::string_view name, const EncodedTensor& value) {
     if (negative == scales.floats().end()) return;
     bad_input(std::string(name), fmt::format("scale {} is negative", negative - scales.floats().begin()));
   }
-  if (value.encoding.kind != EncodingKind::kIntChannel) return;
+  if (value.data.dtype() != DType::kI8) return;
   const int8_t* q = value.data.data<int8_t>();
   const int8_t* lowest = std::find(q, q + value.data.size(), int8_t{-128});
   if (lowest != q + value.data.size()) {

@@ -8,6 +8,7 @@
 
 #include "base/error.h"
 #include "tensor/int4_group.h"
+#include "tensor/sparse.h"
 
 namespace fettle {
 namespace {
@@ -87,8 +88,19 @@ Encoding Encoding::int4_group(int group_size, int input_bits) {
   return {.kind = EncodingKind::kIntGroup, .bits = 4, .group_size = group_size, .input_bits = input_bits};
 }
 
+Encoding Encoding::sparse(const Encoding& dense, SparsePattern pattern) {
+  Encoding encoding = dense;
+  encoding.kind = EncodingKind::kSparse;
+  encoding.pattern = pattern;
+  return encoding;
+}
+
 std::string encoding_name(const Encoding& encoding) {
   if (encoding.kind == EncodingKind::kDense) return std::string(dtype_name(encoding.dense_dtype));
+  if (encoding.kind == EncodingKind::kSparse) {
+    const std::string numbers = encoding.bits == 8 ? "int8" : std::string(dtype_name(encoding.dense_dtype));
+    return fmt::format("{}-{}", numbers, pattern_name(encoding.pattern));
+  }
   if (encoding.kind == EncodingKind::kIntGroup) return fmt::format("int{}-group{}", encoding.bits, encoding.group_size);
   return fmt::format("int{}-channel", encoding.bits);
 }
@@ -102,12 +114,13 @@ EncodedTensor EncodedTensor::dense(Tensor values) {
 }
 
 int64_t EncodedTensor::size_bytes() const {
-  return data.size_bytes() + (scales.defined() ? scales.size_bytes() : 0);
+  return data.size_bytes() + (scales.defined() ? scales.size_bytes() : 0) + (index.defined() ? index.size_bytes() : 0);
 }
 
 Tensor EncodedTensor::decode() const {
   if (encoding.kind == EncodingKind::kDense) return data.to(DType::kF32);
   if (encoding.kind == EncodingKind::kIntGroup) return decode_int4_group(*this);
+  if (encoding.kind == EncodingKind::kSparse) return to_dense(*this).decode();
   return decode_int_channel(*this);
 }
 
@@ -115,6 +128,9 @@ EncodedTensor encode(const Tensor& values, const Encoding& encoding) {
   const Tensor floats = values.to(DType::kF32);
   if (encoding.kind == EncodingKind::kDense) return EncodedTensor::dense(floats.to(encoding.dense_dtype));
   require_finite_matrix(floats, encoding);
+  if (encoding.kind == EncodingKind::kSparse) {
+    return to_sparse(encode(floats, numbers_of(encoding)), encoding.pattern);
+  }
   const bool has_inputs = encoding.input_bits == 8 || encoding.input_bits == 16;
   Encoding channel = Encoding::int8_channel();
   channel.input_bits = encoding.input_bits;

@@ -14,45 +14,63 @@ enum class EncodingKind : uint8_t {
   kDense,       // one plain tensor of a float type
   kIntChannel,  // integers with one f32 scale per row (output channel): value = q · scale[row]
   kIntGroup,  // integers with one scale for each group of neighbours in a row: value = q · scale[row, column / group]
+  kSparse,    // floats, or integers as in kIntChannel, without most of their zeros
+};
+
+// Which numbers of a sparse matrix are stored; layouts in tensor/sparse.h.
+enum class SparsePattern : uint8_t {
+  kNone,
+  kBitmask,     // any
+  kTwoOfFour,   // two of four neighbours in a row
+  kBlock4x1,    // blocks of four neighbours in a row
+  kBlock32x32,  // blocks of 32 rows by 32 columns
 };
 
 // The numbers that pick one scheme; compared as a whole.
 struct Encoding {
   EncodingKind kind = EncodingKind::kDense;
-  DType dense_dtype = DType::kF32;  // kDense only
+  DType dense_dtype = DType::kF32;  // kDense, and kSparse of more than 8 bits
   int bits = 32;                    // stored bits of one weight, scales not counted
   int group_size = 0;               // kIntGroup only: columns that share a scale, a multiple of 8
   int input_bits = 0;  // 8: a linear's inputs become integers, row by row; 16: bf16; 0: the session's choice
+  SparsePattern pattern = SparsePattern::kNone;  // kSparse only
 
   bool operator==(const Encoding&) const = default;
   static Encoding dense(DType dtype);
   static Encoding int8_channel();
   // W4A8 with input_bits 8, W4A16 with 16.
   static Encoding int4_group(int group_size, int input_bits);
+  // Of the numbers of `dense`: a float type, or int8 with one scale a row.
+  static Encoding sparse(const Encoding& dense, SparsePattern pattern);
 };
 
-std::string encoding_name(const Encoding& encoding);  // "f32", "bf16", "int8-channel", "int4-group32"
+// "f32", "bf16", "int8-channel", "int4-group32", "int8-4x1", "f32-bitmask", "bf16-2:4", "int8-32x32"
+std::string encoding_name(const Encoding& encoding);
 
 // A parameter as stored. Layout by kind:
 //   kDense       data: dense_dtype [shape]
 //   kIntChannel  data: i8 [shape], symmetric in [-127, 127]; scales: f32 [shape[0]]
 //   kIntGroup    data: i32 [shape[0], ceil(shape[1] / 8)], see tensor/int4_group.h; scales: a float type
 //                [shape[0], ceil(shape[1] / group_size)], not negative
+//   kSparse      data: the kept numbers, i8 or dense_dtype; index: u8, see tensor/sparse.h; scales: as in kIntChannel,
+//                undefined for floats
 // Rank is 2 for every kind but kDense.
 struct EncodedTensor {
   Encoding encoding;
   Shape shape;  // logical
   Tensor data;
-  Tensor scales;  // undefined for kDense
+  Tensor scales;      // undefined for kDense
+  Tensor index = {};  // kSparse only
 
   static EncodedTensor dense(Tensor values);
-  int64_t size_bytes() const;  // of data and scales
+  int64_t size_bytes() const;  // of data, scales and index
   // All values as f32; shares the buffer when already dense f32.
   Tensor decode() const;
 };
 
 // Encodes f32 values [rows, cols] by an encoding, ties to even. int8-channel: symmetric absmax, scale = max|row| / 127
-// (techniques C2). int4-group: see tensor/int4_group.h (techniques D1). kBadInput for values that are not finite.
+// (techniques C2). int4-group: see tensor/int4_group.h (techniques D1). A sparse one: its dense form without the zeros
+// (tensor/sparse.h), kFailed when a pattern does not hold all other numbers. kBadInput for values that are not finite.
 EncodedTensor encode(const Tensor& values, const Encoding& encoding);
 
 }  // namespace fettle

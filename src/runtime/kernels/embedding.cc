@@ -10,6 +10,7 @@
 #include "base/error.h"
 #include "kernels/scratch.h"
 #include "runtime/kernels/factories.h"
+#include "tensor/sparse.h"
 
 namespace fettle {
 namespace {
@@ -46,6 +47,7 @@ class EmbeddingTable {
       return;
     }
     stored_ = binding.parameters.stored(binding.node.inputs[input]);
+    if (stored_.encoding.kind == EncodingKind::kSparse) stored_ = to_dense(stored_);
     if (stored_.encoding.kind == EncodingKind::kIntGroup) stored_ = EncodedTensor::dense(stored_.decode());
     if (stored_.encoding.kind == EncodingKind::kDense && stored_.data.dtype() == DType::kF64) {
       stored_.data = stored_.decode();

@@ -4,17 +4,18 @@
 
 #include "runtime/kernels/factories.h"
 #include "runtime/kernels/pack.h"
+#include "tensor/sparse.h"
 
 namespace fettle {
 namespace {
 
 constexpr int64_t kActivationGrain = 8192;
 
-// Checked, and kept only until the weights are packed.
+// Checked, with its zeros, and kept only until the weights are packed.
 EncodedTensor stored(const NodeBinding& binding, size_t i) {
-  EncodedTensor value = binding.parameters.stored(binding.node.inputs[i]);
+  const EncodedTensor& value = binding.parameters.stored(binding.node.inputs[i]);
   check_values(binding.graph.value(binding.node.inputs[i]).name, value);
-  return value;
+  return to_dense(value);
 }
 
 Tensor stored_bias(const NodeBinding& binding, size_t i) {
@@ -168,7 +169,8 @@ bool has_one_encoding(const NodeBinding& binding) {
   const EncodedTensor first = binding.parameters.stored(binding.node.inputs[1]);
   for (size_t i = 3; i < binding.node.inputs.size(); i += 2) {
     const EncodedTensor& other = binding.parameters.stored(binding.node.inputs[i]);
-    if (other.encoding != first.encoding || other.scales.dtype() != first.scales.dtype()) return false;
+    if (numbers_of(other.encoding) != numbers_of(first.encoding) || other.scales.dtype() != first.scales.dtype())
+      return false;
   }
   return true;
 }

@@ -9,6 +9,7 @@
 #include "base/error.h"
 #include "runtime/packed_store.h"
 #include "tensor/int4_group.h"
+#include "tensor/sparse.h"
 
 namespace fettle {
 namespace {
@@ -32,7 +33,7 @@ std::string_view product_name(Product product) {
 }
 
 Product product_of(const EncodedTensor& weight, const ExecutorOptions& options) {
-  if (weight.encoding.kind != EncodingKind::kDense) {
+  if (numbers_of(weight.encoding).kind != EncodingKind::kDense) {
     return weight.encoding.input_bits == 8 ? Product::kInt8 : Product::kBF16;
   }
   const bool as_bf16 = options.precision == Precision::kBF16 || weight.data.dtype() == DType::kBF16;
@@ -80,6 +81,7 @@ PackedSource source_of(const NodeBinding& binding, size_t begin, size_t end, con
     all += fmt::format("{} {}\n", i - begin, encoding_name(stored.encoding));
     all += fingerprint(stored.data, *binding.options.pool);
     if (stored.scales.defined()) all += fingerprint(stored.scales, *binding.options.pool);
+    if (stored.index.defined()) all += fingerprint(stored.index, *binding.options.pool);
     if (i == begin) {
       source.shape = stored.shape;
       source.encoding = fmt::format("{}, {} products", encoding_name(stored.encoding),
@@ -160,7 +162,7 @@ bool has_coarse_weights(const NodeBinding& binding, ValueId value) {
   const Node& linear = binding.graph.nodes()[static_cast<size_t>(producer)];
   if (!linear.op->name().starts_with("linear") || !binding.parameters.is_constant(linear.inputs[1])) return false;
   const EncodedTensor& weight = binding.parameters.stored(linear.inputs[1]);
-  return weight.encoding.kind != EncodingKind::kDense || multiplies_in_bf16(weight, binding.options);
+  return numbers_of(weight.encoding).kind != EncodingKind::kDense || multiplies_in_bf16(weight, binding.options);
 }
 
 }  // namespace fettle
