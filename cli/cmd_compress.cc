@@ -7,6 +7,7 @@
 #include "base/error.h"
 #include "cli/app.h"
 #include "cli/compress_output.h"
+#include "cli/distill_flags.h"
 #include "train/heads.h"
 
 namespace fettle::cli {
@@ -20,6 +21,7 @@ struct CompressCommand {
   std::string test;
   std::vector<std::string> teachers;
   UnlabelledFlags unlabelled;
+  DistillFlags distill;
   ThresholdFlags threshold;
   std::string out;
   CompressOptions options;
@@ -46,6 +48,7 @@ int run_compress(const CompressCommand& command, const Globals& globals) {
   options.train = command.train_flags.resolve(globals);
   options.train.alpha = alpha;
   options.train.temperature = temperature;
+  options.distillation = command.distill.resolve();
   for (const std::string& folder : command.teachers) options.more_teachers.push_back(load_shared(folder));
   options.unlabelled = command.unlabelled.load(command.data_flags);
   options.oos_share = command.threshold.oos_share;
@@ -91,6 +94,7 @@ void add_compress(Program& program) {
   verb->add_option("--alpha", command->options.train.alpha, "weight of the true labels")->check(CLI::Range(0.0, 1.0));
   verb->add_option("--temperature", command->options.train.temperature, "of distillation")
       ->check(CLI::Range(0.01, 1000.0));
+  command->distill.add_to(*verb);
   verb->add_flag("--float-embeddings", command->float_embeddings, "keep embedding tables in float");
   verb->add_option("--query", command->options.benchmark.query, "the text to time");
   verb->add_option("--warmup", command->options.benchmark.warmup, "runs before measuring (default 10)")

@@ -57,7 +57,8 @@ std::vector<std::string> default_students(const ModelConfig& teacher) {
 // Same teacher, rule, data and options: the same student, so a finished one can be taken from the work folder.
 std::string student_key(const Model& teacher, const std::string& rule, const Dataset& train, const Dataset& eval,
                         const CompressOptions& options) {
-  std::string text = rule + "\n" + options_to_json(options.train).dump() + "\n" + options.train.isa + "\n";
+  std::string text = rule + "\n" + options_to_json(options.train).dump() + "\n" +
+                     options_to_json(options.distillation).dump() + "\n" + options.train.isa + "\n";
   for (const Dataset* data : {&train, &eval, &options.unlabelled}) {
     text += std::to_string(data->examples.size()) + "\n";
     for (const Example& example : data->examples) text += fmt::format("{}\t{}\n", example.label, example.text);
@@ -102,7 +103,7 @@ Model distilled_student(const std::shared_ptr<const Model>& teacher, const std::
   }
   std::vector<std::shared_ptr<const Model>> teachers = {teacher};
   teachers.insert(teachers.end(), options.more_teachers.begin(), options.more_teachers.end());
-  distill(student, teachers, with_unlabelled(train, options.unlabelled), &eval, train_options);
+  distill(student, teachers, with_unlabelled(train, options.unlabelled), &eval, train_options, options.distillation);
   amend_step(student, Json{{"student", rule}});
   for (const auto& each : teachers) record_parent(student, each->source);
   if (kept.empty()) return student;
@@ -147,8 +148,9 @@ std::vector<Made> make_candidates(const std::shared_ptr<const Model>& teacher, c
       continue;
     }
     const Model student = distilled_student(teacher, rule, train, eval, options);
-    const std::string recipe = fmt::format("distill --student \"{}\" --alpha {} --temperature {} --epochs {}", rule,
-                                           options.train.alpha, options.train.temperature, options.train.epochs);
+    const std::string recipe = fmt::format(
+        "distill --student \"{}\" --match {} --alpha {} --temperature {} --epochs {}", rule,
+        match_list(options.distillation.match), options.train.alpha, options.train.temperature, options.train.epochs);
     made.push_back({rule, recipe, with_threshold(student, eval, options), true, 1});
     add_int8(student, rule + ", int8", recipe + "; " + quantize_recipe, made.size() - 1);
   }

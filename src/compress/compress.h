@@ -22,6 +22,7 @@ struct CompressOptions {
   std::vector<std::string> students;                        // rules (trainer.h); empty: chosen from the teacher's shape
   TrainOptions train;                                       // distillation of every student
   std::vector<std::shared_ptr<const Model>> more_teachers;  // their logits are averaged with the model's
+  DistillOptions distillation;                              // what they learn from the teachers
   Dataset unlabelled;                                       // extra texts that only the teachers label; may be empty
   // Share of out-of-scope queries to expect, for every threshold (evaluate/metrics.h); NaN: that of the eval data.
   double oos_share = std::numeric_limits<double>::quiet_NaN();

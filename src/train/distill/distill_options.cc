@@ -128,17 +128,21 @@ void check_options(const DistillOptions& o) {
   }
 }
 
-Json options_to_json(const DistillOptions& o) {
-  std::string match;
-  const auto add = [&match](bool is_on, const char* name) {
-    if (is_on) match += (match.empty() ? "" : ",") + std::string(name);
+std::string match_list(const DistillMatch& match) {
+  std::string list;
+  const auto add = [&list](bool is_on, const char* name) {
+    if (is_on) list += (list.empty() ? "" : ",") + std::string(name);
   };
-  add(o.match.logits, "logits");
-  add(o.match.hidden, "hidden");
-  add(o.match.attention, "attention");
-  add(o.match.values, "values");
-  add(o.match.embeddings, "embeddings");
-  Json json{{"match", match}};
+  add(match.logits, "logits");
+  add(match.hidden, "hidden");
+  add(match.attention, "attention");
+  add(match.values, "values");
+  add(match.embeddings, "embeddings");
+  return list;
+}
+
+Json options_to_json(const DistillOptions& o) {
+  Json json{{"match", match_list(o.match)}};
   if (o.match.hidden) json["hidden_weight"] = o.hidden_weight;
   if (o.match.embeddings) json["embeddings_weight"] = o.embeddings_weight;
   if (o.match.attention) json["attention_weight"] = o.attention_weight;

@@ -54,6 +54,8 @@ struct MaskedDistillOptions {
 
 // "logits,hidden,attention,values,embeddings", any of them in any order. kUsage for others and for none.
 DistillMatch parse_match(std::string_view list);
+// The other way.
+std::string match_list(const DistillMatch& match);
 
 // A layer of the student and the one of the teacher that it is to be like, both from 0.
 struct LayerPair {

@@ -27,6 +27,8 @@ TEST(DistillMatch, ReadsLists) {
   EXPECT_EQ(some, (DistillMatch{.logits = false, .hidden = true, .values = true}));
   EXPECT_TRUE(some.features());
   EXPECT_FALSE(parse_match("logits").features());
+  EXPECT_EQ(match_list(some), "hidden,values");
+  EXPECT_EQ(match_list(parse_match("embeddings,attention,logits")), "logits,attention,embeddings");
   for (const char* list : {"", "logits,", "hiden", "logits hidden", "Logits"}) {
     expect_usage("does not know", [&] { parse_match(list); });
   }
