@@ -8,6 +8,7 @@
 #include "cli/app.h"
 #include "cli/distill_flags.h"
 #include "cli/ranks.h"
+#include "cli/train_report.h"
 #include "cli/trials.h"
 #include "compress/manifest.h"
 #include "evaluate/metrics.h"
@@ -57,10 +58,8 @@ Model starting_student(const std::string& student, const Model& teacher, uint64_
   return make_student(teacher, student, seed);
 }
 
-Json study_key(const std::vector<std::shared_ptr<const Model>>& teachers, const Dataset& train, const Dataset& eval,
-               const DistillOptions& options) {
-  Json key = options_to_json(options);
-  merge(key, Json{{"data", digest_dataset(train)}, {"eval", digest_dataset(eval)}, {"teachers", Json::array()}});
+Json study_key(const std::vector<std::shared_ptr<const Model>>& teachers, const Dataset& train, const Dataset& eval) {
+  Json key{{"data", digest_dataset(train)}, {"eval", digest_dataset(eval)}, {"teachers", Json::array()}};
   for (const auto& teacher : teachers) key["teachers"].push_back(digest_model(*teacher));
   return key;
 }
@@ -111,6 +110,14 @@ void record(Model& student, const std::string& rule, const std::vector<std::shar
   record_parent(student, student.source);
 }
 
+// With --search the search writes its own.
+TrainReport report_of(const DistillCommand& command) {
+  std::string data;
+  for (const std::string& file : command.data) data += (data.empty() ? "" : ", ") + file;
+  const std::string path = command.search.is_on() ? "" : command.search.report;
+  return {.path = path, .out = command.out, .data = data, .eval = command.eval};
+}
+
 int run_masked(const DistillCommand& command, const Globals& globals, Communicator* ranks) {
   const std::vector<std::shared_ptr<const Model>> teachers = {load_shared(command.teachers[0])};
   Model student = starting_student(command.student, *teachers[0], globals.seed);
@@ -119,6 +126,7 @@ int run_masked(const DistillCommand& command, const Globals& globals, Communicat
   if (leaves_to_first(ranks)) return 0;
   record(student, command.student, teachers);
   const int64_t size = save_model(student, command.out, globals.force);
+  report_of(command).write(result, student, globals);
   remove_checkpoints(command.train_flags, command.out);
   if (globals.json) {
     Json json = to_json(result);
@@ -134,8 +142,8 @@ int run_masked(const DistillCommand& command, const Globals& globals, Communicat
 int run_distill(const DistillCommand& command, const Globals& globals, Communicator* ranks) {
   check_command(command);
   refuse_existing(command.out, globals);
+  report_of(command).refuse_existing(globals);
   if (command.objective == "mlm") return run_masked(command, globals, ranks);
-  const DistillOptions distill_options = command.distill.resolve();
   std::vector<std::shared_ptr<const Model>> teachers;
   for (const std::string& folder : command.teachers) teachers.push_back(load_shared(folder));
   const Model& teacher = *teachers[0];
@@ -153,12 +161,12 @@ int run_distill(const DistillCommand& command, const Globals& globals, Communica
       .start = [&](const std::string& rule, uint64_t seed) { return starting_student(rule, teacher, seed); },
       .train =
           [&](Model& model, const TrialSetup& setup) {
-            TrainResult trained =
-                distill(model, teachers, train, command.eval.empty() ? nullptr : &eval, setup.options, distill_options);
+            TrainResult trained = distill(model, teachers, train, command.eval.empty() ? nullptr : &eval, setup.options,
+                                          setup.distillation);
             record(model, setup.student, teachers);
             return trained;
           }};
-  const TrialSetup setup{options, command.student};
+  const TrialSetup setup{options, command.student, command.distill.resolve()};
   Model student;
   TrainResult result;
   TrialsOutcome trials;
@@ -167,7 +175,7 @@ int run_distill(const DistillCommand& command, const Globals& globals, Communica
                         {.out = command.out,
                          .setup = setup,
                          .training = training,
-                         .key = study_key(teachers, train, eval, distill_options),
+                         .key = study_key(teachers, train, eval),
                          .title = "Search for a student of " +
                                   std::filesystem::path(beside(command.teachers[0], "")).filename().string()},
                         globals);
@@ -186,6 +194,7 @@ int run_distill(const DistillCommand& command, const Globals& globals, Communica
     record_measurements(student, Json{{"accuracy", result.accuracy}, {"teacher_accuracy", teacher_accuracy}});
   }
   const int64_t size = save_model(student, command.out, globals.force);
+  report_of(command).write(result, student, globals);
   remove_checkpoints(command.train_flags, command.out);
   trials.remove_work();
 

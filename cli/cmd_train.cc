@@ -162,7 +162,7 @@ int run_train(const TrainCommand& command, const Globals& globals, Communicator*
             record_parent(model, model.source);
             return trained;
           }};
-  const TrialSetup setup{options, ""};
+  const TrialSetup setup{options, "", {}};
   if (command.seeds.is_on()) {
     if (head.problem != ProblemType::kSingleLabel) usage_error("--seeds", "is for single-label classifiers");
     const Json key{{"data", digest_dataset(train)}, {"eval", digest_dataset(eval)}};

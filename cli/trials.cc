@@ -150,7 +150,7 @@ void SearchFlags::add_to(CLI::App& verb) {
       ->check(CLI::IsMember({"median", "halving", "none"}));
   verb.add_option("--study", study, "SQLite file of the trials, kept and shared (default: within OUT.search)");
   verb.add_option("--goal", goal, "what is sought: accuracy, size_mb, parameters, or several (accuracy,size_mb)");
-  verb.add_option("--report", report, "HTML file with plots of the search");
+  verb.add_option("--report", report, "HTML file: loss and accuracy, or with --search the plots of the search");
 }
 
 bool SearchFlags::is_given(const std::string& flag) const {
@@ -163,7 +163,7 @@ void SearchFlags::check(const TrainFlags& train, bool has_eval) const {
     check_training("--search", train, has_eval);
     return;
   }
-  for (const char* flag : {"--search-space", "--sampler", "--pruner", "--study", "--goal", "--report"}) {
+  for (const char* flag : {"--search-space", "--sampler", "--pruner", "--study", "--goal"}) {
     if (is_given(flag)) usage_error(flag, "goes with --search");
   }
 }

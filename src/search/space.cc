@@ -70,12 +70,24 @@ Parameter parse_range(const Json& json, const Tunable& tunable, bool whole, cons
   return parameter;
 }
 
+void check_word(const std::string& word, const Tunable& tunable, const std::string& where) {
+  if (tunable.check == nullptr) return;
+  try {
+    tunable.check(word);
+  } catch (const Error& error) {
+    bad_input(where, error.what());
+  }
+}
+
 void check_choice(const Json& choice, const Tunable& tunable, const std::string& where) {
   if (!tunable.is_number) {
     if (!choice.is_string()) bad_input(where, "choices must be strings");
     const auto& words = tunable.words;
     const auto word = choice.get<std::string>();
-    if (words.empty() || std::find(words.begin(), words.end(), word) != words.end()) return;
+    if (words.empty() || std::find(words.begin(), words.end(), word) != words.end()) {
+      check_word(word, tunable, where);
+      return;
+    }
     std::string list;
     for (const std::string& each : words) list += (list.empty() ? "" : ", ") + each;
     bad_input(where, "'" + printable(word) + "' is no choice", "one of: " + list);

@@ -21,7 +21,8 @@ struct Tunable {
   bool whole = false;  // whole numbers only
   double low = 0;      // inclusive; of numbers
   double high = 0;
-  std::vector<std::string> words;  // otherwise: what is allowed; empty: anything
+  std::vector<std::string> words;                  // otherwise: what is allowed; empty: anything
+  void (*check)(std::string_view word) = nullptr;  // and an Error for a word that makes no sense
 };
 
 struct Parameter {

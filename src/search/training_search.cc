@@ -63,6 +63,7 @@ StudyKey make_key(const TrainingSearch& search) {
   key.values["sampler"] = std::string(search.sampler->name());
   key.values["pruner"] = std::string(search.pruner->name());
   Json options = options_to_json(search.setup.options);
+  options.update(options_to_json(search.setup.distillation));
   options[kStudentParameter] = search.setup.student;
   for (const Parameter& parameter : search.space.parameters) options.erase(parameter.name);
   for (const auto& [name, value] : options.items()) key.values[name] = value;

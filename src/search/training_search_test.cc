@@ -225,6 +225,11 @@ TEST(TrainingSpace, EveryTunableReachesItsOption) {
       "warmup_ratio": {"type": "categorical", "choices": [0.2]}, "weight_decay": {"type": "categorical", "choices": [0.3]},
       "batch_size": {"type": "categorical", "choices": [24]}, "dropout": {"type": "categorical", "choices": [0.15]},
       "label_smoothing": {"type": "categorical", "choices": [0.05]}, "max_grad_norm": {"type": "categorical", "choices": [2]},
+      "ema": {"type": "categorical", "choices": [0.9]}, "layer_decay": {"type": "categorical", "choices": [0.8]},
+      "hidden_weight": {"type": "categorical", "choices": [11]}, "embeddings_weight": {"type": "categorical", "choices": [12]},
+      "attention_weight": {"type": "categorical", "choices": [13]}, "values_weight": {"type": "categorical", "choices": [14]},
+      "augment": {"type": "categorical", "choices": [5]}, "match": {"type": "categorical", "choices": ["logits,hidden"]},
+      "layer_map": {"type": "categorical", "choices": ["last"]},
       "schedule": {"type": "categorical", "choices": ["cosine"]}, "student": {"type": "categorical", "choices": ["layers=0"]}
     })",
                                              "space"),
@@ -244,7 +249,28 @@ TEST(TrainingSpace, EveryTunableReachesItsOption) {
   EXPECT_EQ(o.label_smoothing, 0.05);
   EXPECT_EQ(o.max_grad_norm, 2);
   EXPECT_EQ(o.schedule, Schedule::kCosine);
+  EXPECT_EQ(o.ema_decay, 0.9);
+  EXPECT_EQ(o.layer_decay, 0.8);
   EXPECT_EQ(setup.student, "layers=0");
+  const DistillOptions& d = setup.distillation;
+  EXPECT_EQ(d.hidden_weight, 11);
+  EXPECT_EQ(d.embeddings_weight, 12);
+  EXPECT_EQ(d.attention_weight, 13);
+  EXPECT_EQ(d.values_weight, 14);
+  EXPECT_EQ(d.augment, 5);
+  EXPECT_EQ(match_list(d.match), "logits,hidden");
+  EXPECT_EQ(d.layer_map, "last");
+}
+
+TEST(TrainingSpace, WordsThatMakeNoSenseAreRefusedBeforeAnyTrial) {
+  const Json json = parse_json(R"({"match": {"type": "categorical", "choices": ["logits", "probits"]}})", "space");
+  try {
+    parse_space(json, distillation_tunables(), "space");
+    FAIL();
+  } catch (const Error& error) {
+    EXPECT_EQ(error.code(), ErrorCode::kBadInput);
+    EXPECT_NE(std::string(error.what()).find("probits"), std::string::npos) << error.what();
+  }
 }
 
 TEST(Goals, AreReadByName) {

@@ -9,18 +9,20 @@
 
 namespace fettle {
 
-// What one trial trains: the options, the seed among them, and the student to start from (a rule, a config or a
-// folder).
+// What one trial trains: the options, the seed among them, the student to start from (a rule, a config or a folder),
+// and what it learns from its teacher.
 struct TrialSetup {
   TrainOptions options;
   std::string student;
+  DistillOptions distillation;
 };
 
 inline constexpr const char* kStudentParameter = "student";
 inline constexpr const char* kSeedParameter = "seed";
 
 // epochs, alpha, temperature, learning_rate, warmup_ratio, weight_decay, batch_size, dropout, label_smoothing,
-// max_grad_norm, schedule, student.
+// max_grad_norm, ema, layer_decay, hidden_weight, embeddings_weight, attention_weight, values_weight, augment,
+// schedule, match, layer_map, student.
 std::span<const Tunable> distillation_tunables();
 
 // epochs 5 to 10, alpha 0 to 1, temperature 2 to 20, and the learning rate by logarithm from 1e-5 to 1e-3 for a width

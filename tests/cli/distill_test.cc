@@ -44,6 +44,24 @@ TEST_F(DistillCli, MatchesFeaturesAndRecordsThem) {
   EXPECT_EQ(run("eval " + path("student") + " --data " + path("train.jsonl") + " --quiet").code, 0);
 }
 
+TEST_F(DistillCli, ReportsItsCourse) {
+  ASSERT_EQ(distill("student", "--quiet --report " + path("r.html")).code, 0);
+  EXPECT_NE(read_file(folder_ / "r.html").find("Accuracy on validation data"), std::string::npos);
+  expect_error(distill("again", "--quiet --report " + path("r.html")), 2, "exists already");
+}
+
+TEST_F(DistillCli, CompressMatchesFeaturesToo) {
+  const Outcome outcome =
+      run("compress " + path("teacher") + " --data " + path("train.jsonl") + " --eval " + path("train.jsonl") +
+          " --student hidden=16 --match logits,hidden --hidden-weight 2 --max-steps 3 --runs 3 --warmup 0"
+          " --max-drop 100 --quiet --json --out " +
+          path("small"));
+  ASSERT_EQ(outcome.code, 0) << outcome.err;
+  EXPECT_NE(outcome.json()["candidates"][3]["recipe"].get<std::string>().find("--match logits,hidden"),
+            std::string::npos);
+  EXPECT_GT(n_cached(std::string(kCache) + "/fettle/teachers"), 1);
+}
+
 TEST_F(DistillCli, TheCacheGivesTheSameBytes) {
   ASSERT_EQ(distill("one", everything_ + " --no-teacher-cache --quiet").code, 0);
   EXPECT_EQ(n_cached(std::string(kCache) + "/fettle/teachers"), 0);
