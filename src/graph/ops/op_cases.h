@@ -140,6 +140,17 @@ class OpCases {
     }
     begin();
     op("sum_rows", {matrix("x")}, {});
+    for (const int64_t n_groups : {width_, width_ / 2}) {
+      const std::string of = " of " + std::to_string(n_groups);
+      const std::vector<int32_t> offsets = {0, 1, static_cast<int32_t>(rows_)};
+      TestGraph& test = begin();
+      const ValueId x = matrix("x");
+      const ValueId gates = test.random("gates", {2, n_groups});
+      op("scale_groups" + of, {x, gates, test.indices("offsets", offsets)}, {}, {x, gates});
+      TestGraph& grad = begin();
+      op("scale_groups_grad" + of, {matrix("x"), matrix("d_y"), grad.indices("offsets", offsets)},
+         {{"groups", n_groups}});
+    }
   }
 
   void add_norms_and_softmax() {

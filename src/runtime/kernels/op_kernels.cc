@@ -1,4 +1,5 @@
 #include "runtime/kernels/factories.h"
+#include "runtime/kernels/gates.h"
 
 namespace fettle {
 namespace {
@@ -17,6 +18,8 @@ constexpr OpKernel kKernels[] = {
     {"activate", make_activate, kFirst},
     {"activate_grad", make_activate_grad, kSecond},
     {"dropout", make_dropout, kFirst},
+    {"scale_groups", make_scale_groups, kFirst},
+    {"scale_groups_grad", make_scale_groups_grad},
     {"gather_rows", make_gather_rows},
     {"embed_layer_norm", make_embed_layer_norm},
     {"scatter_rows", make_scatter_rows},
