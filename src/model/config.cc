@@ -10,6 +10,7 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "model/config_keys.h"
+#include "model/pruned_heads.h"
 
 namespace fettle {
 namespace {
@@ -189,8 +190,16 @@ void parse_sharing(const Json& json, ModelConfig& config, std::string_view where
     bad_input(std::string(where), fmt::format("{} layers of {} blocks are more than {} in all", n_layers,
                                               config.blocks_per_group, kMaxLayers));
   }
-  if (has_value(json, kLayersKey)) {
-    bad_input(std::string(where), fmt::format("\"{}\" is given, but ALBERT's layers are all alike", kLayersKey));
+}
+
+// Layers of one group have one set of parameters.
+void check_groups_alike(const ModelConfig& config, std::string_view where) {
+  for (size_t i = 1; i < config.layers.size(); ++i) {
+    const auto layer = static_cast<int64_t>(i);
+    const bool same_group = config.group_of_layer(layer) == config.group_of_layer(layer - 1);
+    if (!same_group || config.layers[i] == config.layers[i - 1]) continue;
+    bad_input(std::string(where),
+              fmt::format("\"{}\": layers {} and {} share their parameters but differ", kLayersKey, i - 1, i));
   }
 }
 
@@ -261,7 +270,12 @@ ModelConfig parse_config(const Json& json, std::string_view where) {
   config.n_token_types = keys.has_token_types ? json_int_or(json, "type_vocab_size", 2, 1, kMaxVocab, where) : 0;
   config.layers = parse_equal_layers(json, keys, config.hidden_size, where);
   if (keys.shares_layers) parse_sharing(json, config, where);
-  if (has_value(json, kLayersKey)) parse_unequal_layers(json[kLayersKey], config.layers, where);
+  if (has_value(json, kLayersKey)) {
+    parse_unequal_layers(json[kLayersKey], config.layers, where);
+  } else if (has_value(json, kPrunedHeadsKey)) {
+    read_pruned_heads(json[kPrunedHeadsKey], config.layers, where);
+  }
+  if (keys.shares_layers) check_groups_alike(config, where);
   config.activation = parse_activation(json, keys.activation, keys.shares_layers ? "gelu_new" : "gelu", where);
   const double usual_dropout = keys.shares_layers ? 0 : 0.1;
   config.hidden_dropout = parse_probability(json, keys.hidden_dropout, usual_dropout, where);

@@ -1,5 +1,7 @@
 #include "model/config_keys.h"
 
+#include "model/pruned_heads.h"
+
 namespace fettle {
 namespace {
 
@@ -82,7 +84,8 @@ std::vector<std::string_view> ArchitectureKeys::known() const {
                                         "layer_norm_eps",
                                         "initializer_range",
                                         "pad_token_id",
-                                        kLayersKey};
+                                        kLayersKey,
+                                        kPrunedHeadsKey};
   if (has_token_types) keys.push_back("type_vocab_size");
   if (shares_layers) keys.insert(keys.end(), {kEmbeddingSizeKey, kGroupsKey, kBlocksKey});
   return keys;

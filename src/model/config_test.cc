@@ -155,7 +155,8 @@ TEST(Config, ReadsAlbert) {
               HasSubstr("num_hidden_groups"));
   EXPECT_THAT(refusal(kAlbert, [](Json& changed) { changed["inner_group_num"] = 1000; }), HasSubstr("1000"));
   EXPECT_THAT(refusal(kAlbert, [](Json& changed) { changed["embedding_size"] = 0; }), HasSubstr("embedding_size"));
-  EXPECT_THAT(refusal(kAlbert, [](Json& changed) { changed["fettle_layers"] = Json::array(); }), HasSubstr("alike"));
+  EXPECT_THAT(refusal(kAlbert, [](Json& changed) { changed["fettle_layers"] = Json::array(); }),
+              HasSubstr("fettle_layers"));
   for (const char* key : {"embedding_size", "num_hidden_groups", "inner_group_num", "hidden_act"}) json.erase(key);
   EXPECT_EQ(parse(json).table_width(), 128) << "transformers' default";
   EXPECT_EQ(parse(json).n_layer_groups, 1);
@@ -163,6 +164,35 @@ TEST(Config, ReadsAlbert) {
   ModelConfig uneven = config;
   uneven.layers[1].intermediate_size = 100;
   EXPECT_THROW(config_to_json(uneven), Error);
+  // Groups may differ from each other.
+  for (int64_t i = 0; i < 3; ++i) uneven.layers[static_cast<size_t>(i)] = {1, 16, 100};
+  Json groups = config_to_json(uneven);
+  EXPECT_EQ(parse(groups).layers, uneven.layers);
+  groups["fettle_layers"][2]["n_heads"] = 2;
+  EXPECT_THROW(parse(groups), Error);
+}
+
+TEST(Config, HeadsThatAreGoneAreSaidInTransformersWayToo) {
+  ModelConfig config = make_encoder_config(3, 256, 500);
+  config.layers[1].n_heads = 1;
+  config.layers[2].n_heads = 3;
+  Json json = config_to_json(config);
+  EXPECT_EQ(json["num_attention_heads"], 4);
+  EXPECT_EQ(json["pruned_heads"], (Json{{"1", {1, 2, 3}}, {"2", {3}}}));
+  EXPECT_EQ(parse(json).layers, config.layers);
+  json.erase("fettle_layers");
+  EXPECT_EQ(parse(json).layers, config.layers);
+  json["pruned_heads"] = {{"1", {0, 2}}, {"2", Json::array()}};
+  EXPECT_EQ(parse(json).layers[1].n_heads, 2);
+  EXPECT_EQ(parse(json).layers[2].n_heads, 4);
+  for (const Json& bad : {Json{{"3", {0}}}, Json{{"x", {0}}}, Json{{"1", {4}}}, Json{{"1", {0, 1, 2, 3}}},
+                          Json{{"1", 2}}, Json{{"1", {"a"}}}, Json(5)}) {
+    json["pruned_heads"] = bad;
+    EXPECT_THROW(parse(json), Error) << bad;
+  }
+  // Nor where neurons are gone as well.
+  config.layers[0].intermediate_size = 700;
+  EXPECT_FALSE(config_to_json(config).contains("pruned_heads"));
 }
 
 TEST(Config, UnknownKeysAreWrittenBack) {

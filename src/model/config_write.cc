@@ -5,6 +5,7 @@
 #include "base/error.h"
 #include "model/config.h"
 #include "model/config_keys.h"
+#include "model/pruned_heads.h"
 
 namespace fettle {
 namespace {
@@ -13,6 +14,16 @@ bool fits_plain_keys(const ModelConfig& config) {
   const LayerConfig& first = config.layers.front();
   return first.n_heads * first.head_dim == config.hidden_size &&
          std::ranges::all_of(config.layers, [&](const LayerConfig& layer) { return layer == first; });
+}
+
+void check_groups_alike(const ModelConfig& config) {
+  for (size_t i = 1; i < config.layers.size(); ++i) {
+    const auto layer = static_cast<int64_t>(i);
+    const bool same_group = config.group_of_layer(layer) == config.group_of_layer(layer - 1);
+    if (same_group && config.layers[i] != config.layers[i - 1]) {
+      usage_error("config", "layers that share their parameters must be alike");
+    }
+  }
 }
 
 Json layers_to_json(const std::vector<LayerConfig>& layers) {
@@ -73,9 +84,15 @@ Json config_to_json(const ModelConfig& config) {
     set(kEmbeddingSizeKey, config.table_width());
     set(kGroupsKey, config.n_layer_groups);
     set(kBlocksKey, config.blocks_per_group);
-    if (!fits_plain_keys(config)) usage_error("config", "layers that share their parameters must be alike");
+    check_groups_alike(config);
   }
-  if (!fits_plain_keys(config)) set(kLayersKey, layers_to_json(config.layers));
+  if (!fits_plain_keys(config)) {
+    set(kLayersKey, layers_to_json(config.layers));
+    if (const int64_t n_heads = heads_before_pruning(config); n_heads > 0) {
+      set(keys.n_heads, n_heads);
+      set(kPrunedHeadsKey, write_pruned_heads(config.layers, n_heads));
+    }
+  }
   set(keys.activation, hugging_face_activation(config.activation));
   set("max_position_embeddings", config.n_position_rows());
   if (keys.has_token_types) set("type_vocab_size", config.n_token_types);
