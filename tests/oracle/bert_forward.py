@@ -224,5 +224,6 @@ def run(folder):
         json.dump(rows.tolist(), file)
 
 
-for model_folder in sys.argv[1:]:
-    run(model_folder)
+if __name__ == "__main__":
+    for model_folder in sys.argv[1:]:
+        run(model_folder)
