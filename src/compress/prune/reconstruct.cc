@@ -103,6 +103,10 @@ class Reconstruction {
   }
 
   ReconstructedLayer fit(const Place& in_cut, const Place& in_whole) {
+    if (cut_.parameters.get(in_cut.product + ".weight").encoding.kind == EncodingKind::kSparse) {
+      usage_error("reconstruction", "would fill the zeros of '" + in_cut.product + "'",
+                  "reconstruct before single weights go");
+    }
     const Moments moments = measure(in_cut, in_whole);
     const std::string weight_name = in_cut.product + ".weight";
     const std::string bias_name = in_cut.product + ".bias";

@@ -3,6 +3,7 @@
 #include <cstring>
 
 #include "tensor/int4_group.h"
+#include "tensor/sparse.h"
 
 namespace fettle {
 namespace {
@@ -45,8 +46,9 @@ Tensor pick_column_blocks(const Tensor& from, std::span<const int64_t> blocks, i
   return to;
 }
 
-EncodedTensor encoded_anew(const Tensor& values, const Encoding& encoding) {
-  return encode(values, encoding);
+// The same numbers without their zeros again: by the same pattern where it still holds them.
+EncodedTensor sparse_again(const EncodedTensor& numbers, SparsePattern pattern) {
+  return stored_bytes(numbers, pattern) >= 0 ? to_sparse(numbers, pattern) : to_smallest(numbers);
 }
 
 // The groups that the indices consist of; empty when one of them is not there as a whole. All groups but the last must
@@ -78,9 +80,10 @@ EncodedTensor select_rows(const EncodedTensor& value, std::span<const int64_t> i
       out.data = pick_rows(value.data, indices);
       if (value.scales.defined()) out.scales = pick_rows(value.scales, indices);
       return out;
-    default:
-      return encoded_anew(pick_rows(value.decode(), indices), value.encoding);
+    case EncodingKind::kSparse:
+      break;
   }
+  return sparse_again(select_rows(to_dense(value), indices), value.encoding.pattern);
 }
 
 EncodedTensor select_columns(const EncodedTensor& value, std::span<const int64_t> indices) {
@@ -92,16 +95,17 @@ EncodedTensor select_columns(const EncodedTensor& value, std::span<const int64_t
     out.scales = value.scales;
     return out;
   }
-  if (value.encoding.kind == EncodingKind::kIntGroup) {
-    const int64_t group = value.encoding.group_size;
-    const std::vector<int64_t> groups = whole_groups(indices, group, value.shape[1]);
-    if (!groups.empty()) {
-      out.data = pick_column_blocks(value.data, groups, group / kInt4PerWord);
-      out.scales = pick_column_blocks(value.scales, groups, 1);
-      return out;
-    }
+  if (value.encoding.kind == EncodingKind::kSparse) {
+    return sparse_again(select_columns(to_dense(value), indices), value.encoding.pattern);
   }
-  return encoded_anew(pick_column_blocks(value.decode(), indices, 1), value.encoding);
+  const int64_t group = value.encoding.group_size;
+  const std::vector<int64_t> groups = whole_groups(indices, group, value.shape[1]);
+  if (!groups.empty()) {
+    out.data = pick_column_blocks(value.data, groups, group / kInt4PerWord);
+    out.scales = pick_column_blocks(value.scales, groups, 1);
+    return out;
+  }
+  return encode(pick_column_blocks(value.decode(), indices, 1), value.encoding);
 }
 
 }  // namespace fettle

@@ -4,9 +4,11 @@
 #include <gtest/gtest.h>
 
 #include "base/scratch_folder.h"
+#include "compress/prune/select.h"
 #include "compress/prune/test_encoders.h"
 #include "compress/quantize/dynamic.h"
 #include "runtime/session.h"
+#include "tensor/sparse.h"
 
 namespace fettle {
 namespace {
@@ -182,6 +184,30 @@ TEST(SurgeryOfQuantized, KeepsTheStoredNumbers) {
     Session made(std::make_shared<const Model>(small), {.n_threads = 1});
     Session read(std::make_shared<const Model>(load_model(folder.path() / "m")), {.n_threads = 1});
     EXPECT_EQ(test::largest_difference(made.classify(batch), read.classify(batch)), 0);
+  }
+}
+
+TEST(SurgeryOfSparse, KeepsTheNumbersAndWherePossibleThePattern) {
+  Tensor values(DType::kF32, {64, 32});
+  Philox random(5);
+  for (int64_t r = 0; r < 64; ++r) {
+    for (int64_t c = 0; c < 32; ++c) {
+      if (c % 4 < 2) values.mutable_data<float>()[r * 32 + c] = random.normal();
+    }
+  }
+  const std::vector<int64_t> quads = {0, 1, 2, 3, 8, 9, 10, 11};
+  const std::vector<int64_t> split = {0, 1, 4, 5};  // four of four
+  for (const Encoding& numbers : {Encoding::dense(DType::kF32), Encoding::int8_channel()}) {
+    const EncodedTensor dense = encode(values, numbers);
+    const EncodedTensor sparse = to_sparse(dense, SparsePattern::kTwoOfFour);
+    for (const auto& indices : {quads, split}) {
+      const EncodedTensor rows = select_rows(sparse, indices);
+      EXPECT_EQ(rows.encoding.pattern, SparsePattern::kTwoOfFour);
+      EXPECT_EQ(test::largest_difference(rows.decode(), select_rows(dense, indices).decode()), 0);
+      const EncodedTensor columns = select_columns(sparse, indices);
+      EXPECT_EQ(columns.encoding.pattern == SparsePattern::kTwoOfFour, indices == quads);
+      EXPECT_EQ(test::largest_difference(columns.decode(), select_columns(dense, indices).decode()), 0);
+    }
   }
 }
 
