@@ -10,6 +10,7 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "model/config_keys.h"
+#include "model/factors.h"
 #include "model/pruned_heads.h"
 
 namespace fettle {
@@ -292,6 +293,7 @@ ModelConfig parse_config(const Json& json, std::string_view where) {
   config.labels = parse_labels(json, head, where);
   config.problem = parse_problem(json, config.labels.size(), where);
   config.other = without_known_keys(json, keys, !config.labels.empty());
+  parse_factors(json, config, where);
   return config;
 }
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -26,6 +27,16 @@ struct LayerConfig {
   bool operator==(const LayerConfig&) const = default;
 };
 
+// How a linear that is part of a stack is computed (Tucker decomposition of the same matrix of many layers): y = out ·
+// core · in · x + bias, where `in` [in_rank, in] and `out` [out, out_rank] belong to the linear that `owner` names and
+// serve all linears of its stack, and core [out_rank, in_rank] is the linear's own.
+struct StackedFactors {
+  std::string owner;  // itself for the first of a stack
+  int64_t in_rank = 0;
+  int64_t out_rank = 0;
+  bool operator==(const StackedFactors&) const = default;
+};
+
 struct ModelConfig {
   Architecture architecture = Architecture::kBert;
   int64_t vocab_size = 30522;
@@ -38,6 +49,13 @@ struct ModelConfig {
   int64_t embedding_size = 0;
   int64_t n_layer_groups = 1;
   int64_t blocks_per_group = 1;
+  // Matrices stored as two factors, by the name of the linear or table, and their ranks (model/factors.h).
+  std::map<std::string, int64_t, std::less<>> ranks;
+  // Linears stored as a core between factors that a stack of layers shares.
+  std::map<std::string, StackedFactors, std::less<>> stacked;
+  // Layer i computes with the parameters of layer layer_sources[i], which is no later and has its own; empty: each with
+  // its own.
+  std::vector<int64_t> layer_sources;
   std::string activation = "gelu";  // "gelu", "gelu_tanh", "relu"
   double layer_norm_eps = 1e-12;
   double hidden_dropout = 0.1;
@@ -56,6 +74,10 @@ struct ModelConfig {
   int64_t n_position_rows() const { return first_position() + max_positions; }
   int64_t table_width() const { return embedding_size > 0 ? embedding_size : hidden_size; }
   bool shares_layers() const { return architecture == Architecture::kAlbert; }
+  bool has_factors() const { return !ranks.empty() || !stacked.empty(); }
+  int64_t source_of_layer(int64_t layer) const {
+    return layer_sources.empty() ? layer : layer_sources[static_cast<size_t>(layer)];
+  }
   int64_t group_of_layer(int64_t layer) const { return layer * n_layer_groups / static_cast<int64_t>(layers.size()); }
 };
 

@@ -85,7 +85,10 @@ std::vector<std::string_view> ArchitectureKeys::known() const {
                                         "initializer_range",
                                         "pad_token_id",
                                         kLayersKey,
-                                        kPrunedHeadsKey};
+                                        kPrunedHeadsKey,
+                                        kRanksKey,
+                                        kStackedKey,
+                                        kSourcesKey};
   if (has_token_types) keys.push_back("type_vocab_size");
   if (shares_layers) keys.insert(keys.end(), {kEmbeddingSizeKey, kGroupsKey, kBlocksKey});
   return keys;

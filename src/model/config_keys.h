@@ -12,6 +12,12 @@ namespace fettle {
 // Widths of layers that differ, which transformers has no key for: [{n_heads, head_dim, intermediate_size}, …].
 inline constexpr const char* kLayersKey = "fettle_layers";
 
+// Matrices stored as factors: {"bert.encoder.layer.0.intermediate.dense": 64, …}; stacks of them: {name: {"owner":
+// name, "in_rank": 64, "out_rank": 64}, …}; the layer whose parameters each layer has: [0, 0, 2, 2].
+inline constexpr const char* kRanksKey = "fettle_ranks";
+inline constexpr const char* kStackedKey = "fettle_stacked";
+inline constexpr const char* kSourcesKey = "fettle_shared_layers";
+
 // Left in ModelConfig::other as it was read; written anew where it says something.
 inline constexpr const char* kProblemKey = "problem_type";
 

@@ -5,6 +5,7 @@
 #include "base/error.h"
 #include "model/config.h"
 #include "model/config_keys.h"
+#include "model/factors.h"
 #include "model/pruned_heads.h"
 
 namespace fettle {
@@ -93,6 +94,7 @@ Json config_to_json(const ModelConfig& config) {
       set(kPrunedHeadsKey, write_pruned_heads(config.layers, n_heads));
     }
   }
+  write_factors(config, json);
   set(keys.activation, hugging_face_activation(config.activation));
   set("max_position_embeddings", config.n_position_rows());
   if (keys.has_token_types) set("type_vocab_size", config.n_token_types);

@@ -25,6 +25,11 @@ EncodedTensor initial_parameter(std::string_view name, const Shape& shape, doubl
     if (name.ends_with(".weight")) std::fill(data, data + n, 1.0f);
     return EncodedTensor::dense(std::move(values));
   }
+  // Of two factors, so that their product has the deviation.
+  const bool is_in = name.ends_with(".factor_in.weight");
+  if (is_in || name.ends_with(".factor_out.weight")) {
+    deviation = std::sqrt(deviation / std::sqrt(static_cast<double>(std::max<int64_t>(1, shape[is_in ? 0 : 1]))));
+  }
   Philox random(seed, fnv1a(name));
   for (int64_t i = 0; i < n; ++i) {
     float z = random.normal();

@@ -20,10 +20,7 @@ EncoderLayerNames albert_layer_names(const ModelConfig& config, int64_t layer, i
           .output_norm = shared + "full_layer_layer_norm"};
 }
 
-}  // namespace
-
-EncoderLayerNames encoder_layer_names(const ModelConfig& config, int64_t layer, int64_t block) {
-  if (config.architecture == Architecture::kAlbert) return albert_layer_names(config, layer, block);
+EncoderLayerNames own_layer_names(const ModelConfig& config, int64_t layer) {
   if (config.architecture == Architecture::kDistilBert) {
     const std::string prefix = "distilbert.transformer.layer." + std::to_string(layer) + ".";
     return {.prefix = prefix,
@@ -47,6 +44,23 @@ EncoderLayerNames encoder_layer_names(const ModelConfig& config, int64_t layer, 
           .intermediate = prefix + "intermediate.dense",
           .output = prefix + "output.dense",
           .output_norm = prefix + "output.LayerNorm"};
+}
+
+}  // namespace
+
+EncoderLayerNames encoder_layer_names(const ModelConfig& config, int64_t layer, int64_t block) {
+  if (config.architecture == Architecture::kAlbert) return albert_layer_names(config, layer, block);
+  if (const int64_t source = config.source_of_layer(layer); source != layer) {
+    EncoderLayerNames names = own_layer_names(config, source);
+    names.prefix = own_layer_names(config, layer).prefix;
+    return names;
+  }
+  return own_layer_names(config, layer);
+}
+
+std::vector<std::string> modules_of(const EncoderLayerNames& names) {
+  return {names.query,          names.key,          names.value,  names.attention_output,
+          names.attention_norm, names.intermediate, names.output, names.output_norm};
 }
 
 }  // namespace fettle

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <string>
+#include <vector>
 
 #include "model/config.h"
 
@@ -20,7 +21,10 @@ struct EncoderLayerNames {
   std::string output_norm;
 };
 
-// `block`: of an ALBERT layer, whose group has several. There the prefix is the layer's and the names are its group's.
+// `block`: of an ALBERT layer, whose group has several. There, and where a layer has the parameters of another
+// (layer_sources), the prefix is the layer's own and the names are those of the parameters.
 EncoderLayerNames encoder_layer_names(const ModelConfig& config, int64_t layer, int64_t block = 0);
+// Its linears and norms.
+std::vector<std::string> modules_of(const EncoderLayerNames& names);
 
 }  // namespace fettle

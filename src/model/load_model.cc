@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "format/hf_folder.h"
 #include "model/config_keys.h"
+#include "model/factors.h"
 #include "model/initialize.h"
 #include "model/manifest.h"
 #include "model/model.h"
@@ -50,6 +51,7 @@ class Loader {
     if (other_problem) set_problem();
     if (other_labels && !new_labels) old_labels_ = model_.config.labels;
     if (other_labels) set_labels();
+    if (new_labels) forget_label_factors();
     const NamedShapes encoder = parameter_shapes(model_.config, {.head = Head::kHidden});
     for (const auto& [name, shape] : encoder) require(name, shape);
     if (model_.config.labels.empty()) {
@@ -66,6 +68,9 @@ class Loader {
     model_.config.labels = options_.labels;
     for (const char* key : {"architectures", "id2label", "label2id", "num_labels"}) model_.config.other.erase(key);
   }
+
+  // A new layer of the labels is whole; one in another order keeps its factors.
+  void forget_label_factors() { model_.config.ranks.erase(std::string(keys_.label_layer)); }
 
   void set_problem() {
     model_.config.problem = *options_.problem;
@@ -97,7 +102,8 @@ class Loader {
       }
       auto value = reader_.read(name, shape);
       if (value) {
-        if (!old_labels_.empty() && is_of_labels(name)) *value = in_new_order(*value);
+        const bool has_label_rows = is_of_labels(name) && name.find(kFactorIn) == std::string::npos;
+        if (!old_labels_.empty() && has_label_rows) *value = in_new_order(*value);
         model_.parameters.set(name, std::move(*value));
       } else if (options_.allow_new_head) {
         initialize(name, shape);

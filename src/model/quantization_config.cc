@@ -6,6 +6,7 @@
 #include <string>
 
 #include "base/error.h"
+#include "model/factors.h"
 #include "tensor/int4_group.h"
 #include "tensor/sparse.h"
 
@@ -207,7 +208,7 @@ std::vector<IntegerScheme> read_quantization_config(const Json& quantization, st
 }
 
 bool is_embedding(std::string_view weight) {
-  return weight.find("embeddings.") != std::string_view::npos;
+  return weight.find("embeddings.") != std::string_view::npos && weight.find(kFactorOut) == std::string_view::npos;
 }
 
 const IntegerScheme* find_scheme(const std::vector<IntegerScheme>& schemes, EncodingKind kind,

@@ -28,7 +28,7 @@ ValueId masked_lm(EncoderBuilder& builder, ValueId hidden) {
   x = builder.linear(x, "predictions.dense", config.table_width(), config.hidden_size);
   x = builder.activate(x, config.activation, "predictions.activation");
   x = builder.layer_norm(x, "predictions.LayerNorm", config.table_width());
-  return builder.tied_decoder(x, kEmbeddings + ".word_embeddings.weight", "predictions.bias", "predictions.decoder");
+  return builder.tied_decoder(x, kEmbeddings + ".word_embeddings", "predictions.bias", "predictions.decoder");
 }
 
 }  // namespace

@@ -22,7 +22,7 @@ ValueId masked_lm(EncoderBuilder& builder, ValueId hidden) {
   x = builder.linear(x, head + ".transform.dense", config.hidden_size, config.hidden_size);
   x = builder.activate(x, config.activation, head + ".transform.activation");
   x = builder.layer_norm(x, head + ".transform.LayerNorm", config.hidden_size);
-  return builder.tied_decoder(x, kWordEmbeddings + ".weight", head + ".bias", head + ".decoder");
+  return builder.tied_decoder(x, kWordEmbeddings, head + ".bias", head + ".decoder");
 }
 
 }  // namespace

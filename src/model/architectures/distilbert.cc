@@ -21,7 +21,7 @@ ValueId masked_lm(EncoderBuilder& builder, ValueId hidden) {
   x = builder.linear(x, "vocab_transform", config.hidden_size, config.hidden_size);
   x = builder.activate(x, config.activation, "vocab_transform.activation");
   x = builder.layer_norm(x, "vocab_layer_norm", config.hidden_size);
-  return builder.tied_decoder(x, kWordEmbeddings + ".weight", "vocab_projector.bias", "vocab_projector");
+  return builder.tied_decoder(x, kWordEmbeddings, "vocab_projector.bias", "vocab_projector");
 }
 
 }  // namespace

@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include "model/config_keys.h"
+#include "model/factors.h"
 
 namespace fettle {
 
@@ -23,9 +24,26 @@ ValueId EncoderBuilder::input(const std::string& name, std::string_view symbol, 
 }
 
 ValueId EncoderBuilder::linear(ValueId x, const std::string& name, int64_t out_features, int64_t in_features) {
-  const ValueId weight = parameter(name + ".weight", {out_features, in_features});
+  std::string last = name;
+  int64_t width = in_features;
+  if (const int64_t rank = rank_of(config_, name); rank > 0) {
+    x = product(x, name + kFactorIn, {rank, in_features}, name + kFactorIn);
+    last = name + kFactorOut;
+    width = rank;
+  } else if (const auto stacked = config_.stacked.find(name); stacked != config_.stacked.end()) {
+    const auto& [owner, in_rank, out_rank] = stacked->second;
+    x = product(x, owner + kFactorIn, {in_rank, in_features}, name + kFactorIn);
+    x = product(x, name + kFactorCore, {out_rank, in_rank}, name + kFactorCore);
+    last = owner + kFactorOut;
+    width = out_rank;
+  }
+  const ValueId weight = parameter(last + ".weight", {out_features, width});
   const ValueId bias = parameter(name + ".bias", {out_features});
   return graph_.node("linear", {x, weight, bias}, {}, name);
+}
+
+ValueId EncoderBuilder::product(ValueId x, const std::string& module, const Shape& shape, const std::string& name) {
+  return graph_.node("linear", {x, parameter(module + ".weight", shape)}, {}, name);
 }
 
 ValueId EncoderBuilder::add(ValueId a, ValueId b, const std::string& name) {
@@ -48,8 +66,11 @@ ValueId EncoderBuilder::dropout(ValueId x, double p, const std::string& name) {
 }
 
 ValueId EncoderBuilder::embed(const std::string& table_name, int64_t rows, ValueId ids) {
-  const ValueId table = parameter(table_name + ".weight", {rows, config_.table_width()});
-  return graph_.node("gather_rows", {table, ids}, {}, table_name);
+  const int64_t rank = rank_of(config_, table_name);
+  const ValueId table = parameter(table_name + ".weight", {rows, rank > 0 ? rank : config_.table_width()});
+  const ValueId x = graph_.node("gather_rows", {table, ids}, {}, table_name);
+  if (rank == 0) return x;
+  return product(x, table_name + kFactorOut, {config_.table_width(), rank}, table_name + kFactorOut);
 }
 
 ValueId EncoderBuilder::embeddings(const std::string& prefix) {
@@ -114,7 +135,13 @@ ValueId EncoderBuilder::encoder_layers(ValueId x) {
 
 ValueId EncoderBuilder::tied_decoder(ValueId x, const std::string& table_name, const std::string& bias_name,
                                      const std::string& name) {
-  const ValueId table = parameter(table_name, {config_.vocab_size, config_.table_width()});
+  const int64_t rank = rank_of(config_, table_name);
+  if (rank > 0) {
+    const ValueId factor = parameter(table_name + kFactorOut + ".weight", {config_.table_width(), rank});
+    x = graph_.node("matmul", {x, factor}, {}, name + kFactorOut);
+  }
+  const ValueId table =
+      parameter(table_name + ".weight", {config_.vocab_size, rank > 0 ? rank : config_.table_width()});
   const ValueId bias = parameter(bias_name, {config_.vocab_size});
   return graph_.node("linear", {x, table, bias}, {}, name);
 }

@@ -21,12 +21,13 @@ class EncoderBuilder {
   ValueId parameter(const std::string& name, const Shape& shape);
   ValueId input(const std::string& name, std::string_view symbol, int64_t extra = 0);  // i32 [symbol + extra]
 
+  // x Wᵀ + b, W being one matrix or the product of its factors (factors.h).
   ValueId linear(ValueId x, const std::string& name, int64_t out_features, int64_t in_features);
   ValueId add(ValueId a, ValueId b, const std::string& name);
   ValueId layer_norm(ValueId x, const std::string& name, int64_t width);
   ValueId activate(ValueId x, const std::string& kind, const std::string& name);
   ValueId dropout(ValueId x, double p, const std::string& name);
-  // Rows of a table, which is table_width() wide.
+  // Rows of a table, which is table_width() wide, itself or by its second factor.
   ValueId embed(const std::string& table_name, int64_t rows, ValueId ids);
   // Words + types (where the model has them) + positions, normalized: [tokens, table width]. Tables are prefix +
   // ".word_embeddings" and so on.
@@ -36,12 +37,13 @@ class EncoderBuilder {
   // All encoder layers, or ALBERT's blocks, each with the norm after each residual sum: x [tokens, hidden] → [tokens,
   // hidden].
   ValueId encoder_layers(ValueId x);
-  // logits [rows, vocab] = x [rows, table width] · embeddingsᵀ + bias
+  // logits [rows, vocab] = x [rows, table width] · embeddingsᵀ + bias; the table's name is without ".weight".
   ValueId tied_decoder(ValueId x, const std::string& table_name, const std::string& bias_name, const std::string& name);
 
   Graph finish(std::string output_name, ValueId output);
 
  private:
+  ValueId product(ValueId x, const std::string& module, const Shape& shape, const std::string& name);  // no bias
   ValueId encoder_layer(ValueId x, const LayerConfig& layer, const EncoderLayerNames& names);
   ValueId attention(ValueId x, const LayerConfig& layer, const EncoderLayerNames& names);
 

@@ -22,7 +22,7 @@ ValueId masked_lm(EncoderBuilder& builder, ValueId hidden) {
   x = builder.linear(x, "lm_head.dense", config.hidden_size, config.hidden_size);
   x = builder.activate(x, "gelu", "lm_head.activation");
   x = builder.layer_norm(x, "lm_head.layer_norm", config.hidden_size);
-  return builder.tied_decoder(x, kEmbeddings + ".word_embeddings.weight", "lm_head.bias", "lm_head.decoder");
+  return builder.tied_decoder(x, kEmbeddings + ".word_embeddings", "lm_head.bias", "lm_head.decoder");
 }
 
 }  // namespace

@@ -64,6 +64,7 @@ class StudentBuilder {
     student_.config = teacher.config;
     student_.config.hidden_size = rule.hidden;
     student_.config.layers.clear();
+    student_.config.layer_sources.clear();
     student_.tokenizer = teacher.tokenizer;
     if (rule.hidden < teacher.config.hidden_size) {
       projection_ = principal_directions(matrix(embeddings("word_embeddings.weight")), rule.hidden);
@@ -189,7 +190,7 @@ class StudentBuilder {
   void add_layer(int64_t index) {
     const int64_t source = rule_.layers[index];
     const EncoderLayerNames from = encoder_layer_names(teacher_.config, source);
-    const EncoderLayerNames to = encoder_layer_names(teacher_.config, index);
+    const EncoderLayerNames to = encoder_layer_names(student_.config, index);
     const LayerConfig& width = teacher_.config.layers[source];
     const Indices heads = rows_of_heads(choose_heads(from, width, rule_.heads[index]), width.head_dim);
     const Indices neurons = choose_neurons(from, rule_.intermediate[index]);

@@ -74,6 +74,10 @@ StudentRule parse_student_rule(std::string_view text, const ModelConfig& teacher
     usage_error(kWhere, "layers and widths cannot be cut out of ALBERT, whose layers share their parameters",
                 "give a model folder or a config.json instead of a rule");
   }
+  if (teacher.has_factors()) {
+    usage_error(kWhere, "layers and widths cannot be cut out of a factorized teacher",
+                "distil from the teacher as it was, and factorize the student");
+  }
   const int64_t n_layers = static_cast<int64_t>(teacher.layers.size());
   StudentRule rule;
   if (const auto layers = clauses.find("layers"); layers != clauses.end()) {

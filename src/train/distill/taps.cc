@@ -9,9 +9,11 @@ namespace {
 
 // How many layers before this one have its parameters.
 int64_t earlier_uses(const ModelConfig& config, int64_t layer) {
-  if (!config.shares_layers()) return 0;
+  const auto owner = [&config](int64_t i) {
+    return config.shares_layers() ? config.group_of_layer(i) : config.source_of_layer(i);
+  };
   int64_t n = 0;
-  for (int64_t i = 0; i < layer; ++i) n += config.group_of_layer(i) == config.group_of_layer(layer);
+  for (int64_t i = 0; i < layer; ++i) n += owner(i) == owner(layer);
   return n;
 }
 
