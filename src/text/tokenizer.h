@@ -101,6 +101,14 @@ class Tokenizer {
   std::optional<int> model_max_length() const;
   const WordPieceOptions& options() const;
 
+  // By id, the pieces without which one of these texts, or any single character, would be cut otherwise: those that
+  // come out, those that are tried on the way, pieces of one character, special and added ones, the unknown piece.
+  std::vector<bool> needed_pieces(std::span<const std::string> texts) const;
+  // The same tokenizer with these pieces only (by id; special and added ones stay in any case), numbered anew in the
+  // order of their ids. Texts whose needed pieces are all kept are cut as before. kBadInput for a tokenizer that was
+  // read from a SentencePiece file without a tokenizer.json.
+  std::shared_ptr<const Tokenizer> with_pieces(const std::vector<bool>& keep) const;
+
   // Writes tokenizer.json, vocab.txt (or vocab.json and merges.txt, or SentencePiece's file), tokenizer_config.json and
   // special_tokens_map.json into an existing folder, so that Hugging Face loads it. JSON files and SentencePiece models
   // that were loaded are written back unchanged, byte for byte.
