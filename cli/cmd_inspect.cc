@@ -7,6 +7,7 @@
 
 #include "base/error.h"
 #include "cli/app.h"
+#include "evaluate/profile.h"
 #include "format/tensor_store.h"
 #include "model/config_keys.h"
 
@@ -17,6 +18,8 @@ namespace {
 struct InspectCommand {
   std::string model;
   bool tensors = false;
+  bool time = false;
+  int64_t sequence = 16;
 };
 
 struct Part {
@@ -24,6 +27,13 @@ struct Part {
   int64_t parameters = 0;
   int64_t bytes = 0;
   double flops_per_token = 0;
+  double ms = -1;  // of one sequence; -1: not measured
+};
+
+// Of one layer; empty where layers share their parameters.
+struct LayerParts {
+  Part attention{"attention"};
+  Part feed_forward{"feed_forward"};
 };
 
 std::string part_of(const std::string& name) {
@@ -71,6 +81,73 @@ std::vector<Part> parts_of(const Model& model, int64_t length) {
   return parts;
 }
 
+// The number behind ".layer.", -1 where there is none.
+int64_t layer_of(const std::string& name) {
+  constexpr std::string_view kMark = ".layer.";
+  const size_t at = name.find(kMark);
+  if (at == std::string::npos) return -1;
+  int64_t layer = 0;
+  for (size_t i = at + kMark.size(); i < name.size() && name[i] >= '0' && name[i] <= '9'; ++i) {
+    layer = 10 * layer + (name[i] - '0');
+  }
+  return layer;
+}
+
+std::vector<LayerParts> layers_of(const Model& model, int64_t length) {
+  if (model.config.shares_layers()) return {};
+  std::vector<LayerParts> layers(model.config.layers.size());
+  for (const std::string& name : model.parameters.names()) {
+    const int64_t layer = layer_of(name);
+    if (layer < 0 || layer >= static_cast<int64_t>(layers.size())) continue;
+    LayerParts& mine = layers[static_cast<size_t>(layer)];
+    Part& part = part_of(name) == "attention" ? mine.attention : mine.feed_forward;
+    const EncodedTensor& value = model.parameters.get(name);
+    part.parameters += element_count(value.shape);
+    part.bytes += value.size_bytes();
+    if (value.shape.size() == 2) part.flops_per_token += 2.0 * static_cast<double>(element_count(value.shape));
+  }
+  for (size_t i = 0; i < layers.size(); ++i) {
+    const LayerConfig& width = model.config.layers[i];
+    layers[i].attention.flops_per_token += 4.0 * static_cast<double>(length * width.n_heads * width.head_dim);
+  }
+  return layers;
+}
+
+// Times of one sequence of random tokens on the fast path. Nodes that passes made of several count where the first of
+// them stands.
+void measure(const std::shared_ptr<const Model>& model, int64_t length, const Globals& globals,
+             std::vector<Part>& parts, std::vector<LayerParts>& layers) {
+  ProfileOptions options;
+  options.session = globals.session();
+  options.slow_path = false;
+  const PathProfile profile = profile_model(model, profile_random(*model, 1, length, globals.seed), options)[0];
+  for (Part& part : parts) part.ms = 0;
+  for (LayerParts& layer : layers) layer.attention.ms = layer.feed_forward.ms = 0;
+  for (const NodeTime& node : profile.nodes) {
+    const std::string name = part_of(node.node);
+    std::ranges::find(parts, name, &Part::name)->ms += node.self_ms;
+    const int64_t layer = layer_of(node.node);
+    if (layer < 0 || layer >= static_cast<int64_t>(layers.size())) continue;
+    LayerParts& mine = layers[static_cast<size_t>(layer)];
+    (name == "attention" ? mine.attention : mine.feed_forward).ms += node.self_ms;
+  }
+}
+
+Json to_json(const Part& part) {
+  Json json{{"name", part.name},
+            {"parameters", part.parameters},
+            {"bytes", part.bytes},
+            {"flops_per_token", part.flops_per_token}};
+  if (part.ms >= 0) json["ms"] = part.ms;
+  return json;
+}
+
+std::string to_line(const std::string& name, const Part& part) {
+  std::string line =
+      fmt::format("{:<24}{:>14}{:>14}{:>18.3f}", name, part.parameters, part.bytes, part.flops_per_token / 1e6);
+  return line + (part.ms >= 0 ? fmt::format("{:>12.4f}\n", part.ms) : "\n");
+}
+
 Json tensor_list(const std::string& folder) {
   const TensorStore store = TensorStore::open(encoder_folder(folder));
   Json list = Json::array();
@@ -90,10 +167,12 @@ Json tensor_list(const std::string& folder) {
 }
 
 int run_inspect(const InspectCommand& command, const Globals& globals) {
-  constexpr int64_t kLength = 16;
   const std::string folder = resolve_model(command.model);
-  const Model model = load_model(folder);
-  const std::vector<Part> parts = parts_of(model, kLength);
+  const std::shared_ptr<const Model> loaded = load_shared(command.model);
+  const Model& model = *loaded;
+  std::vector<Part> parts = parts_of(model, command.sequence);
+  std::vector<LayerParts> layers = layers_of(model, command.sequence);
+  if (command.time) measure(loaded, command.sequence, globals, parts, layers);
   const double size_mb = weights_mb(folder);
   Json json{{"architecture", std::string(architecture_keys(model.config.architecture).model_type)},
             {"parameters", model.parameters.parameter_count()},
@@ -102,13 +181,13 @@ int run_inspect(const InspectCommand& command, const Globals& globals) {
             {"hidden_size", model.config.hidden_size},
             {"vocab_size", model.config.vocab_size},
             {"labels", model.config.n_labels()},
-            {"sequence", kLength},
+            {"sequence", command.sequence},
             {"parts", Json::array()}};
-  for (const Part& part : parts) {
-    json["parts"].push_back(Json{{"name", part.name},
-                                 {"parameters", part.parameters},
-                                 {"bytes", part.bytes},
-                                 {"flops_per_token", part.flops_per_token}});
+  for (const Part& part : parts) json["parts"].push_back(to_json(part));
+  json["by_layer"] = Json::array();
+  for (const LayerParts& layer : layers) {
+    json["by_layer"].push_back(
+        Json{{"attention", to_json(layer.attention)}, {"feed_forward", to_json(layer.feed_forward)}});
   }
   if (command.tensors) json["tensors"] = tensor_list(folder);
   if (globals.json) {
@@ -119,10 +198,12 @@ int run_inspect(const InspectCommand& command, const Globals& globals) {
       fmt::format("{}: {} layers, hidden {}, vocabulary {}, {} labels; {} parameters, {:.2f} MiB\n",
                   json["architecture"].get<std::string>(), model.config.layers.size(), model.config.hidden_size,
                   model.config.vocab_size, model.config.n_labels(), model.parameters.parameter_count(), size_mb);
-  text += fmt::format("{:<14}{:>14}{:>14}{:>18}\n", "part", "parameters", "bytes", "MFLOP per token");
-  for (const Part& part : parts) {
-    text += fmt::format("{:<14}{:>14}{:>14}{:>18.3f}\n", part.name, part.parameters, part.bytes,
-                        part.flops_per_token / 1e6);
+  text += fmt::format("{:<24}{:>14}{:>14}{:>18}{}\n", "part", "parameters", "bytes", "MFLOP per token",
+                      command.time ? fmt::format("{:>12}", "ms") : "");
+  for (const Part& part : parts) text += to_line(part.name, part);
+  for (size_t i = 0; i < layers.size(); ++i) {
+    text += to_line(fmt::format("layer {} attention", i), layers[i].attention);
+    text += to_line(fmt::format("layer {} feed-forward", i), layers[i].feed_forward);
   }
   for (const Json& tensor : json.value("tensors", Json::array())) {
     text +=
@@ -141,6 +222,9 @@ void add_inspect(Program& program) {
                                     [command, &program] { return run_inspect(*command, program.globals()); });
   verb->add_option("model", command->model, "model folder")->required();
   verb->add_flag("--tensors", command->tensors, "list every tensor with its first values");
+  verb->add_flag("--time", command->time, "measure the time of each part on this machine");
+  verb->add_option("--sequence", command->sequence, "tokens that FLOPs and times are of (default 16)")
+      ->check(CLI::Range(int64_t{1}, int64_t{1} << 20));
 }
 
 }  // namespace fettle::cli

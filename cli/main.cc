@@ -1,23 +1,8 @@
 // The fettle program.
-#include "cli/app.h"
+#include "cli/verbs.h"
 
 int main(int argc, char** argv) {
-  using namespace fettle::cli;
-  Program program;
-  add_demo(program);
-  add_compress(program);
-  add_train(program);
-  add_distill(program);
-  add_prune(program);
-  add_quantize(program);
-  add_bench(program);
-  add_compare(program);
-  add_profile(program);
-  add_eval(program);
-  add_predict(program);
-  add_embed(program);
-  add_inspect(program);
-  add_tokenize(program);
-  add_cpu(program);
+  fettle::cli::Program program;
+  fettle::cli::add_all_verbs(program);
   return program.run(argc, argv);
 }

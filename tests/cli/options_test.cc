@@ -83,8 +83,9 @@ TEST_F(Options, UsageErrors) {
 }
 
 TEST_F(Options, HelpAndVersionGoToStandardOutput) {
-  for (const char* verb : {"", "demo", "compress", "train", "distill", "quantize", "bench", "compare", "eval",
-                           "predict", "inspect", "tokenize", "tokenizer", "tokenizer train", "cpu", "profile"}) {
+  for (const char* verb :
+       {"", "demo", "compress", "train", "distill", "prune", "quantize", "run-recipe", "bench", "compare", "eval",
+        "predict", "inspect", "tokenize", "tokenizer", "tokenizer train", "cpu", "profile"}) {
     const test::Outcome outcome = run(std::string(verb) + " --help");
     EXPECT_EQ(outcome.code, 0) << verb;
     EXPECT_EQ(outcome.err, "") << verb;
