@@ -2,6 +2,7 @@
 #include "base/json.h"
 #include "base/python_oracle.h"
 #include "base/scratch_folder.h"
+#include "graph/hard_concrete.h"
 #include "graph/ops/gradient_check.h"
 
 namespace fettle {
@@ -19,6 +20,9 @@ class Oracle {
   void attention();
   void relation(const std::string& which);
   void of_rows(const std::string& which, const std::string& op);
+  void movement(const std::string& which, int64_t block_rows, int64_t block_columns);
+  void gates();
+  void open_gates();
 
  private:
   ValueId input(const std::string& which, const std::string& name, const Shape& shape) {
@@ -131,6 +135,56 @@ void Oracle::of_rows(const std::string& which, const std::string& op) {
   expect_case(which, test_.graph.node(op, {student, teacher}), {student});
 }
 
+// Straight through: scores get the gradient of the mask, through the product of a linear.
+void Oracle::movement(const std::string& which, int64_t block_rows, int64_t block_columns) {
+  const Shape blocks{8 / block_rows, 12 / block_columns};
+  const ValueId x = input(which, "x", {3, 12});
+  const ValueId weight = input(which, "weight", {8, 12});
+  const ValueId scores = input(which, "scores", blocks);
+  const ValueId mask = input(which, "mask", blocks);
+  const ValueId masked = test_.graph.node("mask_weight", {weight, mask, scores},
+                                          {{"block_rows", block_rows}, {"block_columns", block_columns}});
+  const ValueId y = test_.graph.node("matmul", {x, masked}, {{"transpose_b", true}});
+  const Json& expected = cases_.at(which);
+  expect_values(test_.evaluate(y), expected.at("result").get<std::vector<double>>(), 1e-12);
+  // Σ (y - target)² / n has the gradient that PyTorch was given when target = y - n / 2 · d_y.
+  std::vector<double> target = test_.evaluate(y);
+  const auto d_y = expected.at("d_result").get<std::vector<double>>();
+  for (size_t i = 0; i < target.size(); ++i) target[i] -= static_cast<double>(target.size()) / 2 * d_y[i];
+  const ValueId loss = test_.graph.node("mean_squared_error", {y, test_.floats("target", target, {3, 8})});
+  const std::vector<ValueId> wrt{x, weight, scores};
+  const std::vector<ValueId> gradients = differentiate(test_.graph, loss, wrt);
+  for (size_t i = 0; i < wrt.size(); ++i) {
+    expect_values(test_.evaluate(gradients[i]), expected.at("gradients").at(i).get<std::vector<double>>(), 1e-12);
+  }
+}
+
+// With the noise of PyTorch's case in the place of the op's.
+void Oracle::gates() {
+  const Json& expected = cases_.at("hard_concrete");
+  const auto of = [&](const char* name) { return expected.at("inputs").at(name).get<std::vector<double>>(); };
+  const std::vector<double> log_alpha = of("log_alpha");
+  const std::vector<double> u = of("u");
+  const auto d = expected.at("d_result").get<std::vector<double>>();
+  const HardConcrete<double> shape{.inverse_beta = 1.5, .gamma = -0.1, .zeta = 1.1};
+  std::vector<double> gates;
+  std::vector<double> gradient;
+  for (size_t i = 0; i < u.size(); ++i) {
+    const double s = shape.noisy(log_alpha[i], u[i]);
+    gates.push_back(shape.gate(s));
+    gradient.push_back(d[i] * shape.slope(s, true));
+  }
+  expect_values(gates, expected.at("result").get<std::vector<double>>(), 1e-12);
+  expect_values(gradient, expected.at("gradients").at(0).get<std::vector<double>>(), 1e-12);
+}
+
+void Oracle::open_gates() {
+  const ValueId scores = input("open_gates", "scores", {6, 4});
+  const ValueId weight = test_.floats("weight", {3}, {1});
+  const double shift = -2.0 / 3 * std::log(0.1 / 1.1);
+  expect_case("open_gates", test_.graph.node("sigmoid_penalty", {scores, weight}, {{"shift", shift}}), {scores});
+}
+
 // One process computes all cases, so one test compares them all.
 TEST(GraphOracle, OpsAndGradientsAreThoseOfPyTorch) {
   if (!python_has("torch")) GTEST_SKIP() << "python3-torch is not installed";
@@ -154,6 +208,10 @@ TEST(GraphOracle, OpsAndGradientsAreThoseOfPyTorch) {
   Oracle(cases).relation("relation_of_values");
   Oracle(cases).of_rows("cosine", "cosine_loss");
   Oracle(cases).of_rows("mean_squared_error", "mean_squared_error");
+  Oracle(cases).movement("movement", 1, 1);
+  Oracle(cases).movement("movement_of_blocks", 4, 3);
+  Oracle(cases).gates();
+  Oracle(cases).open_gates();
 }
 
 }  // namespace

@@ -107,6 +107,45 @@ def mean_squared_error():
     return case({"student": student, "teacher": teacher}, F.mse_loss(student, teacher).reshape(1), [student])
 
 
+class StraightThrough(torch.autograd.Function):
+    """The mask of the best scores; backward hands its gradient to the scores (Sanh et al. 2020)."""
+
+    @staticmethod
+    def forward(ctx, scores, keep):
+        mask = torch.zeros_like(scores)
+        mask.view(-1)[scores.reshape(-1).argsort(descending=True)[:keep]] = 1
+        return mask
+
+    @staticmethod
+    def backward(ctx, d_mask):
+        return d_mask, None
+
+
+def movement(block_rows, block_columns):
+    """A linear of masked weights; W [8, 12], keeping 5 of the blocks."""
+    x, weight = leaf(3, 12), leaf(8, 12)
+    scores = leaf(8 // block_rows, 12 // block_columns)
+    mask = StraightThrough.apply(scores, 5)
+    masked = weight * mask.repeat_interleave(block_rows, 0).repeat_interleave(block_columns, 1)
+    inputs = {"x": x, "weight": weight, "scores": scores, "mask": mask}
+    return case(inputs, x @ masked.t(), [x, weight, scores])
+
+
+def hard_concrete():
+    """Louizos et al. 2018: gates on weights, with given noise u, and the expected number of open gates."""
+    beta, gamma, zeta = 2 / 3, -0.1, 1.1
+    log_alpha, u = leaf(6, 4), torch.rand(6, 4)
+    s = torch.sigmoid((u.log() - (1 - u).log() + log_alpha) / beta)
+    gates = torch.clamp(s * (zeta - gamma) + gamma, 0, 1)
+    return case({"log_alpha": log_alpha, "u": u}, gates, [log_alpha])
+
+
+def open_gates():
+    log_alpha = leaf(6, 4)
+    open_probability = torch.sigmoid(log_alpha - 2 / 3 * torch.log(torch.tensor(0.1 / 1.1)))
+    return case({"scores": log_alpha}, (3 * open_probability.mean()).reshape(1), [log_alpha])
+
+
 cases = {
     "layer_norm": layer_norm(),
     "gelu": activation(F.gelu),
@@ -123,6 +162,10 @@ cases = {
     "relation_of_values": relation(True),
     "cosine": cosine(),
     "mean_squared_error": mean_squared_error(),
+    "movement": movement(1, 1),
+    "movement_of_blocks": movement(4, 3),
+    "hard_concrete": hard_concrete(),
+    "open_gates": open_gates(),
 }
 with open(sys.argv[1], "w") as output:
     json.dump(cases, output)

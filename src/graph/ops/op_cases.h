@@ -34,6 +34,7 @@ class OpCases {
     add_norms_and_softmax();
     add_losses();
     add_attention();
+    add_masks();
   }
   const std::vector<Built>& all() const& { return built_; }
 
@@ -328,6 +329,50 @@ class OpCases {
     const ValueId kv = test.random("kv", {rows_, 2 * width_});
     const ValueId rows = test.indices("rows", {2, 0, 1});
     op("attention_rows", {q, kv, rows, offsets()}, attributes);
+  }
+
+  // Blocks that fit, and such that are cut at the edges.
+  void add_masks() {
+    for (const auto& [rows, columns] : {std::pair<int64_t, int64_t>{1, 1}, {1, 4}, {3, 4}}) {
+      const Attributes blocks{{"block_rows", rows}, {"block_columns", columns}};
+      const Shape mask_shape{(rows_ + rows - 1) / rows, (width_ + columns - 1) / columns};
+      const std::string of = " of " + std::to_string(rows) + "x" + std::to_string(columns);
+      {
+        TestGraph& test = begin();
+        const ValueId weight = test.weight("weight", {rows_, width_});
+        const ValueId mask = test.random("mask", mask_shape);
+        op("mask_weight" + of, {weight, mask, test.weight("scores", mask_shape)}, blocks, {weight, mask});
+      }
+      TestGraph& test = begin();
+      const ValueId weight = test.weight("weight", {rows_, width_});
+      op("mask_weight_grad" + of, {weight, test.random("mask", mask_shape), matrix("d_y")}, blocks);
+    }
+    add_gates();
+  }
+
+  void add_gates() {
+    const Attributes gates{{"beta", 2.0 / 3}, {"gamma", -0.1}, {"zeta", 1.1}, {"stream", int64_t{3}}};
+    for (const double noise : {1.0, 0.0}) {
+      const std::string which = noise != 0 ? " with noise" : "";
+      {
+        TestGraph& test = begin();
+        const ValueId log_alpha = test.weight("log_alpha", {rows_, width_});
+        op("hard_concrete" + which, {log_alpha, matrix("keep"), test.floats("noise", {noise}, {1})}, gates,
+           {log_alpha});
+      }
+      TestGraph& test = begin();
+      const ValueId log_alpha = test.weight("log_alpha", {rows_, width_});
+      const ValueId keep = matrix("keep");
+      op("hard_concrete_grad" + which, {log_alpha, keep, test.floats("noise", {noise}, {1}), matrix("d_z")}, gates);
+    }
+    {
+      TestGraph& test = begin();
+      const ValueId scores = test.weight("scores", {rows_, width_});
+      op("sigmoid_penalty", {scores, test.random("weight", {1})}, {{"shift", 0.7}}, {scores});
+    }
+    TestGraph& test = begin();
+    const ValueId scores = test.weight("scores", {rows_, width_});
+    op("sigmoid_penalty_grad", {scores, test.random("weight", {1}), test.random("d", {1})}, {{"shift", 0.7}});
   }
 
   DType dtype_;

@@ -1,5 +1,6 @@
 #include "runtime/kernels/factories.h"
 #include "runtime/kernels/gates.h"
+#include "runtime/kernels/masks.h"
 
 namespace fettle {
 namespace {
@@ -42,6 +43,12 @@ constexpr OpKernel kKernels[] = {
     {"cosine_loss_grad", make_cosine_loss_grad},
     {"relation_loss", make_relation_loss},
     {"relation_loss_grad", make_relation_loss_grad},
+    {"mask_weight", make_mask_weight, kFirst},
+    {"mask_weight_grad", make_mask_weight_grad},
+    {"hard_concrete", make_hard_concrete, kFirst},
+    {"hard_concrete_grad", make_hard_concrete_grad},
+    {"sigmoid_penalty", make_sigmoid_penalty},
+    {"sigmoid_penalty_grad", make_sigmoid_penalty_grad},
 };
 
 }  // namespace
