@@ -141,7 +141,7 @@ void restore(Tensor& target, const SafetensorsFile& file, const std::string& nam
 }  // namespace
 
 void write_checkpoint(const std::filesystem::path& folder, const CheckpointKey& key, const TrainState& state,
-                      const std::vector<ParameterSlot>& slots, const std::vector<Tensor>& best) {
+                      const std::vector<ParameterSlot>& slots, const std::vector<Tensor>& best, const HookState& hook) {
   std::error_code error;
   std::filesystem::create_directories(folder, error);
   if (error) io_error(folder.string(), "cannot make the checkpoint folder: " + error.message());
@@ -154,13 +154,15 @@ void write_checkpoint(const std::filesystem::path& folder, const CheckpointKey& 
     if (slots[i].average.defined()) tensors.push_back({"average/" + slots[i].name, slots[i].average});
     if (!best.empty()) tensors.push_back({"best/" + slots[i].name, best[i]});
   }
+  for (const auto& [name, value] : hook) tensors.push_back({"hook/" + name, value});
   write_safetensors(target.path() / kTensorsFile, tensors);
   write_json(target.path() / kStateFile, {{"format", kFormat}, {"key", key.values}, {"state", state_to_json(state)}});
   target.commit();
 }
 
 std::optional<TrainState> read_checkpoint(const std::filesystem::path& folder, const CheckpointKey& key,
-                                          std::vector<ParameterSlot>& slots, std::vector<Tensor>& best) {
+                                          std::vector<ParameterSlot>& slots, std::vector<Tensor>& best,
+                                          const HookState& hook) {
   const std::filesystem::path source = folder / kCheckpointFolder;
   std::error_code error;
   if (!std::filesystem::exists(source / kStateFile, error)) return std::nullopt;
@@ -187,6 +189,7 @@ std::optional<TrainState> read_checkpoint(const std::filesystem::path& folder, c
     restore(best.back(), file, "best/" + slot.name);
   }
   if (!best.empty() && best.size() != slots.size()) bad_input(file.path(), "some of the best weights are missing");
+  for (auto [name, value] : hook) restore(value, file, "hook/" + name);
   TrainState state = state_from_json(*stored_state, where);
   for (Json change : changes) {
     change["step"] = state.step;

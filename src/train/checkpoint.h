@@ -4,6 +4,8 @@
 
 #include <filesystem>
 #include <optional>
+#include <string>
+#include <utility>
 #include <vector>
 
 #include "base/json.h"
@@ -39,13 +41,18 @@ struct CheckpointKey {
   std::vector<std::string> may_differ;  // values that need not agree: a change is noted in the result
 };
 
+// Tensors (f32) that a hook keeps beside the slots.
+using HookState = std::vector<std::pair<std::string, Tensor>>;
+
 // `best` holds the best weights so far, one tensor for each slot, or is empty. Errors: kIo.
 void write_checkpoint(const std::filesystem::path& folder, const CheckpointKey& key, const TrainState& state,
-                      const std::vector<ParameterSlot>& slots, const std::vector<Tensor>& best);
+                      const std::vector<ParameterSlot>& slots, const std::vector<Tensor>& best,
+                      const HookState& hook = {});
 
-// Fills slots and best; nullopt when the folder has no checkpoint. kBadInput when it is malformed or was made with
-// another key (naming the first value that differs).
+// Fills slots, best and the hook's tensors; nullopt when the folder has no checkpoint. kBadInput when it is malformed
+// or was made with another key (naming the first value that differs).
 std::optional<TrainState> read_checkpoint(const std::filesystem::path& folder, const CheckpointKey& key,
-                                          std::vector<ParameterSlot>& slots, std::vector<Tensor>& best);
+                                          std::vector<ParameterSlot>& slots, std::vector<Tensor>& best,
+                                          const HookState& hook = {});
 
 }  // namespace fettle

@@ -15,6 +15,7 @@
 #include "format/tensor_store.h"
 #include "kernels/dispatch.h"
 #include "train/schedule.h"
+#include "train/training_hook.h"
 
 namespace fettle {
 namespace {
@@ -56,6 +57,27 @@ class AveragesInPlace {
   Optimizer& optimizer_;
 };
 
+// While it lives the weights that a hook would end with stand in the model.
+class HookInPlace {
+ public:
+  HookInPlace(TrainingHook* hook, int64_t step) : hook_(hook) {
+    if (hook_ != nullptr) hook_->show(step);
+  }
+  ~HookInPlace() {
+    if (hook_ != nullptr) hook_->hide();
+  }
+  HookInPlace(const HookInPlace&) = delete;
+  HookInPlace& operator=(const HookInPlace&) = delete;
+
+ private:
+  TrainingHook* hook_;
+};
+
+const HookState& state_of(const TrainingHook* hook) {
+  static const HookState none;
+  return hook != nullptr ? hook->state() : none;
+}
+
 // What may change from a checkpoint to its continuation: it means the same for the weights and moments that are there.
 const std::vector<std::string> kMayChange = {"learning_rate",  "weight_decay",  "beta1",       "beta2",
                                              "adam_eps",       "max_grad_norm", "schedule",    "warmup_ratio",
@@ -71,13 +93,13 @@ bool gives_rows(const TrainOptions& options) {
 
 Machine::Machine(const TrainOptions& options) : pool(options.n_threads), table(table_named(options.isa)) {}
 
-Trainer::Trainer(Model& model, Objective& objective, const TrainOptions& options, Machine& machine)
+Trainer::Trainer(Model& model, Objective& objective, const TrainOptions& options, Machine& machine, TrainingHook* hook)
     : model_(model),
       objective_(objective),
       options_(options),
       machine_(machine),
-      graph_(make_training_graph(objective.build_loss_graph(), model.config, options.gradient_checkpointing,
-                                 gives_rows(options))),
+      hook_(hook),
+      graph_(make_training_graph(loss_graph(), model.config, options.gradient_checkpointing, gives_rows(options))),
       watch_(objective.chance_loss()) {
   slots_ = make_slots(model_, graph_.parameters, options_);
   for (size_t s = 0; s < slots_.size(); ++s) {
@@ -96,7 +118,22 @@ Trainer::Trainer(Model& model, Objective& objective, const TrainOptions& options
   schedule_steps_ = options_.schedule_steps > 0 ? options_.schedule_steps : total_steps_;
   warmup_steps_ = warmup_steps(schedule_steps_, options_.warmup_ratio);
   curve_interval_ = std::max<int64_t>(1, total_steps_ / kCurvePoints);
+  if (hook_ != nullptr) {
+    hook_->begin(
+        {.slots = slots_, .pool = machine_.pool, .total_steps = total_steps_, .learning_rate = options_.learning_rate});
+  }
   if (!options_.checkpoint_folder.empty()) key_ = checkpoint_key();
+}
+
+Graph Trainer::loss_graph() const {
+  Graph graph = objective_.build_loss_graph();
+  if (hook_ != nullptr) hook_->add_to(graph);
+  return graph;
+}
+
+// What is measured now is a measure of what will be written.
+bool Trainer::is_settled() const {
+  return hook_ == nullptr || hook_->is_settled(state_.step);
 }
 
 Trainer::~Trainer() = default;
@@ -105,6 +142,7 @@ CheckpointKey Trainer::checkpoint_key() const {
   CheckpointKey key;
   key.values = options_to_json(options_);
   key.values.update(objective_.options());
+  if (hook_ != nullptr) key.values.update(hook_->options());
   key.values["objective"] = objective_.verb();
   key.values["kernels"] = machine_.table.name;
   key.values["total_steps"] = total_steps_;
@@ -128,7 +166,13 @@ void Trainer::give_up(const std::string& what, int64_t step, double rate) const 
 }
 
 void Trainer::check(const StepRecord& done) {
-  if (!watch_.add(done.loss, state_.divergence) || !options_.divergence_check) return;
+  const bool diverges = watch_.add(done.loss, state_.divergence);
+  if (!is_settled()) {
+    state_.divergence.best = -1;
+    state_.divergence.steps_above = 0;
+    return;
+  }
+  if (!diverges || !options_.divergence_check) return;
   give_up(fmt::format("the loss is diverging ({:.3g}, after {:.3g} at best)", DivergenceWatch::mean(state_.divergence),
                       state_.divergence.best),
           state_.step, done.rate);
@@ -150,7 +194,7 @@ void Trainer::record_curve(double loss) {
 }
 
 void Trainer::keep_if_best(double accuracy) {
-  if (accuracy < 0) return;
+  if (accuracy < 0 || !is_settled()) return;
   const bool gain = accuracy > state_.best_accuracy;
   state_.epochs_without_gain = gain ? 0 : state_.epochs_without_gain + 1;
   // Of equal ones the later is kept: its scores are surer, and it teaches better.
@@ -179,6 +223,7 @@ void Trainer::end_epoch() {
   if (shared_) shared_->gather_averages();
   {
     const AveragesInPlace averages(*optimizer_);
+    const HookInPlace shown(hook_, state_.step);
     record.accuracy = evaluate();
     keep_if_best(record.accuracy);
   }
@@ -223,7 +268,9 @@ void Trainer::save(bool finished) {
     shared_->gather_moments();
     shared_->gather_averages();
   }
-  if (is_first()) write_checkpoint(options_.checkpoint_folder, key_, state_, slots_, best_);
+  if (is_first()) {
+    write_checkpoint(options_.checkpoint_folder, key_, state_, slots_, best_, state_of(hook_));
+  }
   saved_step_ = state_.step;
 }
 
@@ -254,6 +301,7 @@ void Trainer::finish() {
     state_.result.accuracy = state_.best_accuracy;
   } else {
     optimizer_->swap_averages();
+    if (hook_ != nullptr) hook_->finish(state_.step);
   }
   state_.result.metric = objective_.metric();
   state_.result.activation_bytes = executor_->arena_bytes();
@@ -265,7 +313,7 @@ void Trainer::finish() {
 
 void Trainer::resume() {
   if (!options_.resume || options_.checkpoint_folder.empty()) return;
-  auto found = read_checkpoint(options_.checkpoint_folder, key_, slots_, best_);
+  auto found = read_checkpoint(options_.checkpoint_folder, key_, slots_, best_, state_of(hook_));
   // Nobody writes a new one while another still reads.
   if (shared_) shared_->ranks().barrier();
   if (!found) {
@@ -331,8 +379,10 @@ TrainResult Trainer::run_steps() {
     ++state_.loss_steps;
     record_curve(done.loss);
     state_.result.seconds = seconds_before + watch.seconds();
-    progress.note(fmt::format("loss {:.3f}, {:.0f} tokens/s", DivergenceWatch::mean(state_.divergence),
-                              static_cast<double>(state_.result.tokens - tokens_before) / watch.seconds()));
+    const double rate = static_cast<double>(state_.result.tokens - tokens_before) / watch.seconds();
+    std::string note = fmt::format("loss {:.3f}, {:.0f} tokens/s", DivergenceWatch::mean(state_.divergence), rate);
+    if (hook_ != nullptr) note += ", " + hook_->note();
+    progress.note(note);
     progress.set(state_.step);
     const int64_t every = options_.checkpoint_every;
     if (every > 0 && state_.step % every == 0 && !epoch_is_over()) save_unless_suspicious();

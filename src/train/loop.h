@@ -20,6 +20,8 @@
 
 namespace fettle {
 
+class TrainingHook;
+
 // Where training runs.
 struct Machine {
   explicit Machine(const TrainOptions& options);
@@ -29,7 +31,9 @@ struct Machine {
 
 class Trainer {
  public:
-  Trainer(Model& model, Objective& objective, const TrainOptions& options, Machine& machine);
+  // `hook` (training_hook.h) is not owned; null: none.
+  Trainer(Model& model, Objective& objective, const TrainOptions& options, Machine& machine,
+          TrainingHook* hook = nullptr);
   ~Trainer();
 
   // Runs to the end, to Ctrl-C (kInterrupted), or to a loss that is not finite or diverges (kFailed).
@@ -69,6 +73,8 @@ class Trainer {
   [[noreturn]] void give_up(const std::string& what, int64_t step, double rate) const;
   bool epoch_is_over();
   void end_epoch();
+  Graph loss_graph() const;
+  bool is_settled() const;
   void keep_if_best(double accuracy);
   void record_curve(double loss);
   void save_unless_suspicious();
@@ -81,6 +87,7 @@ class Trainer {
   Objective& objective_;
   const TrainOptions options_;
   Machine& machine_;
+  TrainingHook* hook_;
   TrainingGraph graph_;
   std::vector<ParameterSlot> slots_;     // of the graph's parameters, in their order
   std::unique_ptr<SharedSlots> shared_;  // of several ranks
@@ -106,7 +113,9 @@ class Trainer {
 // The options as the manifest and the checkpoint keep them: all that influence the weights.
 Json options_to_json(const TrainOptions& options);
 // Adds {"verb", "options", "seed", "data", "steps"} to the manifest's steps, and forgets the out-of-scope threshold.
-void record_training(Model& model, const Objective& objective, const TrainOptions& options, const TrainResult& result);
+// With a hook the step has its verb and options.
+void record_training(Model& model, const Objective& objective, const TrainOptions& options, const TrainResult& result,
+                     const TrainingHook* hook = nullptr);
 // The options with the learning rate that they leave to the model's width, `factor` times the one for fine-tuning.
 // kUsage for numbers that make no sense.
 TrainOptions resolve_options(const TrainOptions& options, int64_t hidden_size, double factor = 1);

@@ -7,6 +7,7 @@
 #include "base/philox.h"
 #include "train/loop.h"
 #include "train/schedule.h"
+#include "train/training_hook.h"
 
 namespace fettle {
 namespace {
@@ -42,6 +43,9 @@ void Trainer::run_micro_batch(int64_t index, int64_t of_step) {
     if (graph_.tables[s]) optimizer_->catch_up(s, ids_of(batch_, graph_.tables[s]->ids_input));
   }
   for (const auto& [name, value] : batch_.inputs) executor_->set_input(name, value);
+  if (hook_ != nullptr) {
+    for (const auto& [name, value] : hook_->inputs()) executor_->set_input(name, value);
+  }
   executor_->set_seed(dropout_seed(options_.seed, state_.step * options_.gradient_accumulation + of_step));
   executor_->run();
   gradients_.resize(slots_.size());
@@ -111,6 +115,7 @@ HitCount Trainer::observe() {
 Trainer::StepRecord Trainer::step() {
   const int64_t group =
       std::min(options_.gradient_accumulation, objective_.n_batches(state_.epoch) - state_.next_batch);
+  if (hook_ != nullptr) hook_->before_step(state_.step);
   const StepTotals mine = run_share(group);
   const StepTotals all = shared_ ? sum_over_ranks(mine) : mine;
   state_.next_batch += group;

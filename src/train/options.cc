@@ -5,6 +5,7 @@
 #include "base/error.h"
 #include "train/loop.h"
 #include "train/parallel/communicator.h"
+#include "train/training_hook.h"
 
 namespace fettle {
 namespace {
@@ -112,7 +113,8 @@ Json options_to_json(const TrainOptions& o) {
           {"temperature", o.temperature}};
 }
 
-void record_training(Model& model, const Objective& objective, const TrainOptions& options, const TrainResult& result) {
+void record_training(Model& model, const Objective& objective, const TrainOptions& options, const TrainResult& result,
+                     const TrainingHook* hook) {
   // It was fitted on the scores of other weights.
   model.oos_threshold = std::numeric_limits<double>::quiet_NaN();
   if (!model.manifest.is_object()) model.manifest = Json::object();
@@ -120,10 +122,17 @@ void record_training(Model& model, const Objective& objective, const TrainOption
   if (!steps.is_array()) steps = Json::array();
   Json all_options = options_to_json(options);
   all_options.update(objective.options());
+  if (hook != nullptr) {
+    all_options.update(hook->options());
+    all_options["objective"] = objective.verb();
+  }
   // No times: the same run gives the same bytes.
-  Json step{{"verb", objective.verb()}, {"options", std::move(all_options)},
-            {"seed", options.seed},     {"data_sha256", objective.data_digest()},
-            {"steps", result.steps},    {"samples", result.samples},
+  Json step{{"verb", hook != nullptr ? hook->verb() : objective.verb()},
+            {"options", std::move(all_options)},
+            {"seed", options.seed},
+            {"data_sha256", objective.data_digest()},
+            {"steps", result.steps},
+            {"samples", result.samples},
             {"tokens", result.tokens}};
   if (!result.changes.empty()) step["changes"] = result.changes;
   steps.push_back(std::move(step));

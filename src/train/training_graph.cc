@@ -27,7 +27,9 @@ TrainingGraph make_training_graph(Graph loss_graph, const ModelConfig& config, b
   const auto n_forward = static_cast<int64_t>(graph.nodes().size());
   std::vector<int64_t> ends = layer_ends(graph, config);
   const std::vector<ValueId> parameters = graph.parameters();
-  const std::vector<ValueId> gradients = differentiate(graph, graph.find("loss"), parameters);
+  const ValueId minimized = graph.find("minimized");
+  const std::vector<ValueId> gradients =
+      differentiate(graph, minimized != kNoValue ? minimized : graph.find("loss"), parameters);
   for (size_t i = 0; i < parameters.size(); ++i) {
     if (gradients[i] == kNoValue) continue;
     result.parameters.push_back(graph.value(parameters[i]).name);

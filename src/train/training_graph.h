@@ -23,8 +23,9 @@ struct TrainingGraph {
   std::vector<std::optional<TableOutputs>> tables;
 };
 
-// `loss_graph` has the output "loss". With `recompute` the activations of all layers but the last are computed again in
-// the backward pass (graph/recompute.h): same bytes, less memory. `tables`: gradients of large tables as rows.
+// `loss_graph` has the output "loss", and may have "minimized", of which the gradient is then taken. With `recompute`
+// the activations of all layers but the last are computed again in the backward pass (graph/recompute.h): same bytes,
+// less memory. `tables`: gradients of large tables as rows.
 TrainingGraph make_training_graph(Graph loss_graph, const ModelConfig& config, bool recompute, bool tables);
 
 // Positions in the graph one past the last node of each encoder layer; ALBERT's blocks count one by one.

@@ -8,6 +8,7 @@
 #include "train/classify.h"
 #include "train/distill/compatibility.h"
 #include "train/distill/distillation_loss.h"
+#include "train/training_hook.h"
 
 namespace fettle {
 namespace {
@@ -46,9 +47,14 @@ int64_t common_length(const Model& student, const Model& teacher, const DistillO
 
 }  // namespace
 
+TrainResult distill(Model& student, const std::vector<std::shared_ptr<const Model>>& teachers, const Dataset& train,
+                    const Dataset* eval, const TrainOptions& options, const DistillOptions& distillation) {
+  return distill(student, teachers, train, eval, options, distillation, nullptr);
+}
+
 TrainResult distill(Model& student, const std::vector<std::shared_ptr<const Model>>& teachers,
                     const Dataset& train_data, const Dataset* eval, const TrainOptions& given,
-                    const DistillOptions& distillation) {
+                    const DistillOptions& distillation, TrainingHook* hook) {
   const TrainOptions options = resolve_options(given, student.config.hidden_size);
   check_options(distillation);
   check_teachers(student, teachers, distillation);
@@ -72,9 +78,9 @@ TrainResult distill(Model& student, const std::vector<std::shared_ptr<const Mode
           .options = distillation, .plan = plan, .alpha = options.alpha, .temperature = options.temperature},
       outputs);
   ClassifierObjective objective(student, std::move(data), std::move(evaluation), options, machine, std::move(loss));
-  Trainer trainer(student, objective, options, machine);
+  Trainer trainer(student, objective, options, machine, hook);
   TrainResult result = trainer.run();
-  record_training(student, objective, options, result);
+  record_training(student, objective, options, result, hook);
   return result;
 }
 
