@@ -18,7 +18,7 @@ namespace {
 constexpr double kMiB = 1024.0 * 1024.0;
 
 using GroupFactory = std::unique_ptr<PruneGroup> (*)();
-constexpr GroupFactory kGroups[] = {make_structure_group};
+constexpr GroupFactory kGroups[] = {make_structure_group, make_weights_group};
 
 struct PruneVerb {
   PruneCommand command;

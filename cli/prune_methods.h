@@ -71,5 +71,7 @@ class PruneGroup {
 
 // One row for each file.
 std::unique_ptr<PruneGroup> make_structure_group();  // prune_structure.cc: layers, heads, neurons, hidden
+std::unique_ptr<PruneGroup>
+make_weights_group();  // prune_weights.cc: magnitude, movement, soft-movement, l0, 2:4, block
 
 }  // namespace fettle::cli

@@ -122,10 +122,7 @@ void record_training(Model& model, const Objective& objective, const TrainOption
   if (!steps.is_array()) steps = Json::array();
   Json all_options = options_to_json(options);
   all_options.update(objective.options());
-  if (hook != nullptr) {
-    all_options.update(hook->options());
-    all_options["objective"] = objective.verb();
-  }
+  if (hook != nullptr) hook->record(all_options, objective.verb() == "distill");
   // No times: the same run gives the same bytes.
   Json step{{"verb", hook != nullptr ? hook->verb() : objective.verb()},
             {"options", std::move(all_options)},

@@ -27,9 +27,12 @@ struct HookRun {
 class TrainingHook {
  public:
   virtual ~TrainingHook() = default;
-  // What manifest and checkpoints call such a run, and what it was told.
-  virtual std::string_view verb() const = 0;
+  // What it was told: a checkpoint must agree on it.
   virtual Json options() const = 0;
+  // What the manifest calls such a run. record() adds the verb's flags to the run's options and takes out those that
+  // the verb would refuse, so that the step can be replayed.
+  virtual std::string_view verb() const = 0;
+  virtual void record(Json& options, bool is_distilled) const = 0;
   // Before the loss graph is differentiated: may put nodes between parameters and what reads them, and add inputs,
   // parameters (which it has given the model) and an output "minimized" [1], of which the gradient is taken in the
   // place of "loss".

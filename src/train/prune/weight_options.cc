@@ -89,6 +89,23 @@ Json options_to_json(const WeightPruneOptions& options) {
   return json;
 }
 
+Json flags_to_json(const WeightPruneOptions& options, bool trains) {
+  Json flags{{"method", method_name(options.method)}};
+  if (options.has_target()) flags["target"] = options.target;
+  if (options.pattern != WeightPattern::kElement) flags["block"] = pattern_name(options.pattern);
+  if (options.global) flags["global"] = true;
+  if (options.embeddings) flags["embeddings"] = true;
+  if (options.head) flags["head"] = true;
+  if (!trains) return flags;
+  flags["prune_from"] = options.begin;
+  flags["prune_until"] = options.end;
+  if (options.learns_scores()) flags["score_learning_rate"] = options.score_learning_rate;
+  const bool is_soft = options.method == WeightMethod::kSoftMovement;
+  if (is_soft || options.method == WeightMethod::kL0) flags["penalty"] = options.lambda();
+  if (is_soft && !options.has_target()) flags["threshold"] = options.threshold;
+  return flags;
+}
+
 std::vector<std::string> prunable_weights(const ModelConfig& config, const WeightPruneOptions& options) {
   const auto head = config.labels.empty() ? GraphOptions::Head::kHidden : GraphOptions::Head::kClassifier;
   const Graph graph = build_graph(config, {.head = head});

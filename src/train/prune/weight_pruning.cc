@@ -207,6 +207,16 @@ void WeightPruning::finish(int64_t step) {
   apply_masks();
 }
 
+void WeightPruning::record(Json& options, bool is_distilled) const {
+  options.update(flags_to_json(options_, true));
+  if (is_distilled) {
+    options["distill"] = true;
+  } else {
+    options.erase("alpha");
+    options.erase("temperature");
+  }
+}
+
 std::string WeightPruning::note() const {
   return fmt::format("sparsity {:.1f} %", 100 * sparsity_);
 }

@@ -60,6 +60,8 @@ std::string_view pattern_name(WeightPattern pattern);
 // kUsage for numbers that make no sense together.
 void check_options(const WeightPruneOptions& options);
 Json options_to_json(const WeightPruneOptions& options);
+// As the verb's flags say it, for the manifest; without those of training unless it `trains`.
+Json flags_to_json(const WeightPruneOptions& options, bool trains);
 
 // Names of the matrices that the options mean, each once, in the graph's order.
 std::vector<std::string> prunable_weights(const ModelConfig& config, const WeightPruneOptions& options);
@@ -108,6 +110,7 @@ class WeightPruning : public TrainingHook {
 
   std::string_view verb() const override { return "prune"; }
   Json options() const override { return options_to_json(options_); }
+  void record(Json& options, bool is_distilled) const override;
   void add_to(Graph& graph) override;
   void begin(const HookRun& run) override;
   void before_step(int64_t step) override;

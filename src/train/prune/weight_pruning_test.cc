@@ -322,7 +322,7 @@ TEST(PruneInTraining, CombinesWithTheOtherOptionsOfTraining) {
   Model distilled = test::toy_model(kLabels);
   prune(distilled, options, plain, /*distill=*/true);
   expect_target(distilled, options);
-  EXPECT_EQ(distilled.manifest["steps"].back()["options"]["objective"], "distill");
+  EXPECT_EQ(distilled.manifest["steps"].back()["options"]["distill"], true);
   WeightPruneOptions all = options;
   all.embeddings = all.head = true;
   Model everything = test::toy_model(kLabels);
