@@ -154,6 +154,7 @@ void add_predict(Program& program);
 void add_train(Program& program);
 void add_distill(Program& program);
 void add_prune(Program& program);
+void add_factorize(Program& program);
 void add_quantize(Program& program);
 void add_bench(Program& program);
 void add_compare(Program& program);

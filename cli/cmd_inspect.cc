@@ -9,6 +9,7 @@
 #include "cli/app.h"
 #include "evaluate/profile.h"
 #include "format/tensor_store.h"
+#include "graph/op.h"
 #include "model/config_keys.h"
 
 namespace fettle::cli {
@@ -37,22 +38,21 @@ struct LayerParts {
 };
 
 std::string part_of(const std::string& name) {
-  if (name.find("embeddings") != std::string::npos) return "embeddings";
+  if (name.find("embedding") != std::string::npos) return "embeddings";
   if (name.find("attention") != std::string::npos) return "attention";
   const bool in_layer = name.find(".layer.") != std::string::npos || name.find(".albert_layers.") != std::string::npos;
   if (in_layer) return "feed_forward";
   return "head";
 }
 
-// How many nodes of the model's graph read each parameter: more than one where layers share it.
+// How many products of the model's graph read each matrix: more than one where layers share it, none for tables.
 std::map<std::string, int64_t> uses_of_parameters(const ModelConfig& config) {
   const auto head = config.labels.empty() ? GraphOptions::Head::kHidden : GraphOptions::Head::kClassifier;
   const Graph graph = build_graph(config, {.head = head});
   std::map<std::string, int64_t> uses;
   for (const Node& node : graph.nodes()) {
-    for (const ValueId input : node.inputs) {
-      if (input != kNoValue && graph.value(input).kind == ValueKind::kParameter) ++uses[graph.value(input).name];
-    }
+    if (node.op->name() == "linear") ++uses[graph.value(node.inputs[1]).name];
+    if (node.op->name() == "gather_rows") uses.try_emplace(graph.value(node.inputs[0]).name, 0);
   }
   return uses;
 }
@@ -66,7 +66,7 @@ std::vector<Part> parts_of(const Model& model, int64_t length) {
     auto part = std::find_if(parts.begin(), parts.end(), [&](const Part& p) { return p.name == part_of(name); });
     part->parameters += element_count(value.shape);
     part->bytes += value.size_bytes();
-    if (value.shape.size() == 2 && part->name != "embeddings") {
+    if (value.shape.size() == 2) {
       const double share = part->name == "head" ? 1.0 / static_cast<double>(length) : 1.0;
       // A language model's head, which no classifier has, is read once.
       const auto found = uses.find(name);
@@ -94,7 +94,7 @@ int64_t layer_of(const std::string& name) {
 }
 
 std::vector<LayerParts> layers_of(const Model& model, int64_t length) {
-  if (model.config.shares_layers()) return {};
+  if (model.config.shares_layers() || !model.config.layer_sources.empty()) return {};
   std::vector<LayerParts> layers(model.config.layers.size());
   for (const std::string& name : model.parameters.names()) {
     const int64_t layer = layer_of(name);

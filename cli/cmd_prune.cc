@@ -7,9 +7,9 @@
 #include "base/error.h"
 #include "cli/app.h"
 #include "cli/prune_methods.h"
+#include "cli/retrain.h"
 #include "cli/trials.h"
 #include "compress/manifest.h"
-#include "evaluate/metrics.h"
 
 namespace fettle::cli {
 
@@ -18,7 +18,7 @@ namespace {
 constexpr double kMiB = 1024.0 * 1024.0;
 
 using GroupFactory = std::unique_ptr<PruneGroup> (*)();
-constexpr GroupFactory kGroups[] = {make_structure_group, make_weights_group};
+constexpr GroupFactory kGroups[] = {make_structure_group, make_weights_group, make_vocabulary_group};
 
 struct PruneVerb {
   PruneCommand command;
@@ -55,31 +55,6 @@ void check_command(const PruneVerb& prune) {
   group.check(command);
 }
 
-TrainResult retrain(Model& model, const std::shared_ptr<const Model>& original, const PruneCommand& command,
-                    const Globals& globals) {
-  const Dataset train = command.load(command.data, *original);
-  Dataset eval;
-  if (!command.eval.empty()) eval = command.load(command.eval, *original);
-  const Dataset* evaluation = command.eval.empty() ? nullptr : &eval;
-  const TrainOptions options = command.train_options(globals);
-  if (!command.distill) return train_classifier(model, train, evaluation, options);
-  return distill(model, {original}, train, evaluation, options);
-}
-
-// Predictions of the original and the pruned model, on --eval.
-Json measure(Model& model, const std::shared_ptr<const Model>& original, const PruneCommand& command,
-             const Globals& globals) {
-  if (command.eval.empty() || model.config.labels.empty()) return Json::object();
-  if (model.config.problem != ProblemType::kSingleLabel) return Json::object();
-  const Dataset eval = command.load(command.eval, *original);
-  command.threshold.apply(model, eval, globals);
-  const auto accuracy = [&](const std::shared_ptr<const Model>& of) {
-    Session session(of, globals.session());
-    return measure_quality(predict(session, eval), eval).accuracy;
-  };
-  return {{"accuracy_before", accuracy(original)}, {"accuracy", accuracy(std::make_shared<const Model>(model))}};
-}
-
 void print_outcome(const PruneOutcome& outcome, const Json& json, const PruneCommand& command) {
   std::string text = outcome.text;
   if (json.contains("steps")) text += training_summary(outcome.training);
@@ -108,7 +83,7 @@ int run_prune(const PruneVerb& prune, const Globals& globals) {
     record_step(model, "prune", options, globals.seed);
     if (command.trains()) outcome.training = retrain(model, original, command, globals);
   }
-  const Json measured = measure(model, original, command, globals);
+  const Json measured = measure_change(model, original, command, globals);
   if (!measured.empty()) record_measurements(model, measured);
   const double size_mb_before = weights_mb(command.model);
   const int64_t size = save_model(model, command.out, globals.force);

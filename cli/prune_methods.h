@@ -73,5 +73,6 @@ class PruneGroup {
 std::unique_ptr<PruneGroup> make_structure_group();  // prune_structure.cc: layers, heads, neurons, hidden
 std::unique_ptr<PruneGroup>
 make_weights_group();  // prune_weights.cc: magnitude, movement, soft-movement, l0, 2:4, block
+std::unique_ptr<PruneGroup> make_vocabulary_group();  // prune_vocabulary.cc
 
 }  // namespace fettle::cli

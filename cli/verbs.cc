@@ -8,6 +8,7 @@ void add_all_verbs(Program& program) {
   add_train(program);
   add_distill(program);
   add_prune(program);
+  add_factorize(program);
   add_quantize(program);
   add_run_recipe(program);
   add_bench(program);

@@ -33,7 +33,7 @@ struct Made {
 
 // Without rules from the user: half the layers at full width, then ever narrower ones.
 std::vector<std::string> default_students(const ModelConfig& teacher) {
-  if (teacher.shares_layers()) return {};  // nothing can be cut out of it
+  if (teacher.shares_layers() || teacher.has_factors()) return {};  // nothing can be cut out of it
   const auto n_layers = static_cast<int64_t>(teacher.layers.size());
   const auto every_other = [&](int64_t n) {
     std::string list;
