@@ -7,6 +7,7 @@
 
 #include "base/scratch_folder.h"
 #include "compress/factorize/factorize.h"
+#include "compress/prune/surgery.h"
 #include "compress/prune/vocabulary.h"
 #include "compress/quantize/cast.h"
 #include "compress/quantize/dynamic.h"
@@ -48,8 +49,19 @@ struct Step {
 void distil(Model& model) {
   TrainOptions options = test::toy_training();
   options.max_steps = 3;
-  const auto teacher = std::make_shared<const Model>(start());
+  const auto teacher = std::make_shared<const Model>(model);
   distill(model, {teacher}, test::toy_data(40, 1), nullptr, options);
+}
+
+// A layer, and the same heads and neurons of each of the others.
+void cut_parts(Model& model) {
+  KeptParts kept = everything(model.config);
+  if (kept.layers.size() > 1) kept.layers.erase(kept.layers.end() - 1);
+  for (KeptLayer& layer : kept.in_layers) {
+    layer.heads.pop_back();
+    layer.neurons.resize(layer.neurons.size() - 10);
+  }
+  model = cut(model, kept);
 }
 
 std::vector<Step> steps() {
@@ -75,6 +87,7 @@ std::vector<Step> steps() {
          });
        }},
       {"share, first", [](Model& model) { share_layers(model, {.average = false}); }},
+      {"cut", cut_parts, [](const Model& model) { return model.config.stacked.empty(); }},
       {"vocabulary", [](Model& model) { prune_vocabulary(model, texts(200, 3), {}); }},
       {"int8", [](Model& model) { quantize_dynamic(model, {.embeddings = true}); }},
       {"int4", [](Model& model) { quantize_dynamic(model, {.bits = 4, .group_size = 8, .input_bits = 16}); }},

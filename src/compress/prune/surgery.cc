@@ -11,6 +11,7 @@
 #include "base/error.h"
 #include "compress/prune/select.h"
 #include "model/config_keys.h"
+#include "model/factors.h"
 #include "model/layer_names.h"
 
 namespace fettle {
@@ -46,7 +47,7 @@ void check(const ModelConfig& config, const KeptParts& kept) {
 
 // Old layers by the parameters that they compute with.
 int64_t group_of(const ModelConfig& config, int64_t layer) {
-  return config.shares_layers() ? config.group_of_layer(layer) : layer;
+  return config.shares_layers() ? config.group_of_layer(layer) : config.source_of_layer(layer);
 }
 
 void check_groups(const ModelConfig& config, const KeptParts& kept) {
@@ -75,6 +76,17 @@ int64_t groups_after(const ModelConfig& config, const ModelConfig& cut_config, c
   return after.n_layer_groups;
 }
 
+// The kept layers' sources, renumbered: the first kept one of those that shared.
+Indices sources_after(const ModelConfig& config, const Indices& layers) {
+  Indices sources;
+  for (size_t i = 0; i < layers.size(); ++i) {
+    const int64_t source = config.source_of_layer(layers[i]);
+    const auto first = std::ranges::find(layers, source, [&](int64_t layer) { return config.source_of_layer(layer); });
+    sources.push_back(first - layers.begin());
+  }
+  return sources == all_of(std::ssize(layers)) ? Indices() : sources;
+}
+
 ModelConfig cut_config(const ModelConfig& config, const KeptParts& kept) {
   ModelConfig after = config;
   after.hidden_size = static_cast<int64_t>(kept.hidden.size());
@@ -86,6 +98,7 @@ ModelConfig cut_config(const ModelConfig& config, const KeptParts& kept) {
     width.intermediate_size = static_cast<int64_t>(mine.neurons.size());
     after.layers.push_back(width);
   }
+  if (!config.layer_sources.empty()) after.layer_sources = sources_after(config, kept.layers);
   if (config.shares_layers()) after.n_layer_groups = groups_after(config, after, kept.layers);
   return after;
 }
@@ -107,6 +120,7 @@ class Cutter {
     plan_dropped_layers();
     plan_tables();
     plan_heads();
+    rename_ranks();
     // In the order in which they were, so that nothing else moves in the file.
     for (const std::string& name : old_.parameters.names()) {
       const auto plan = plans_.find(name);
@@ -147,7 +161,20 @@ class Cutter {
   // `rows` are outputs, `columns` inputs.
   void plan_linear(const std::string& from, const std::string& to, const Side& rows, const Side& columns) {
     plan(from + ".weight", to + ".weight", rows, columns);
+    plan(from + kFactorIn + ".weight", to + kFactorIn + ".weight", {}, columns);
+    plan(from + kFactorOut + ".weight", to + kFactorOut + ".weight", rows);
     plan(from + ".bias", to + ".bias", rows);
+    if (rank_of(old_.config, from) > 0) renamed_[from] = to;
+  }
+  // Linears with factors that got another name or went.
+  void rename_ranks() {
+    std::map<std::string, int64_t, std::less<>>& ranks = new_.config.ranks;
+    for (const auto& [name, rank] : old_.config.ranks) {
+      const bool goes = plans_.contains(name + kFactorOut + ".weight");
+      if (goes) ranks.erase(name);
+    }
+    for (const auto& [from, to] : renamed_) ranks[to] = old_.config.ranks.at(from);
+    check_factors(new_.config, "what is left");
   }
   void plan_norm(const std::string& from, const std::string& to, const Side& width) {
     plan(from + ".weight", to + ".weight", width);
@@ -188,7 +215,9 @@ class Cutter {
         for (const std::string* part :
              {&names.query, &names.key, &names.value, &names.attention_output, &names.attention_norm,
               &names.intermediate, &names.output, &names.output_norm}) {
-          for (const char* suffix : {".weight", ".bias"}) plans_.try_emplace(*part + suffix);
+          for (const char* suffix : {".weight", ".bias", ".factor_in.weight", ".factor_out.weight"}) {
+            plans_.try_emplace(*part + suffix);
+          }
         }
       }
     }
@@ -203,7 +232,13 @@ class Cutter {
       return;
     }
     for (const char* table : {"word_embeddings", "position_embeddings", "token_type_embeddings"}) {
-      plan(embeddings + table + ".weight", embeddings + table + ".weight", {}, hidden_);
+      const std::string name = embeddings + table;
+      if (const int64_t rank = rank_of(old_.config, name); rank > 0) {
+        plan(name + kFactorOut + ".weight", name + kFactorOut + ".weight", hidden_);
+        renamed_[name] = name;
+      } else {
+        plan(name + ".weight", name + ".weight", {}, hidden_);
+      }
     }
     plan_norm(embeddings + "LayerNorm", embeddings + "LayerNorm", hidden_);
   }
@@ -229,7 +264,8 @@ class Cutter {
   Model new_;
   Side hidden_;
   Side pooled_;
-  std::map<std::string, Plan> plans_;  // by old name; what has none stays as it is
+  std::map<std::string, std::string> renamed_;  // of linears and tables with factors
+  std::map<std::string, Plan> plans_;           // by old name; what has none stays as it is
 };
 
 }  // namespace
@@ -245,6 +281,10 @@ KeptParts everything(const ModelConfig& config) {
 }
 
 Model cut(const Model& model, const KeptParts& kept) {
+  if (!model.config.stacked.empty()) {
+    usage_error("prune", "parts cannot be cut out of layers that share the factors of a Tucker decomposition",
+                "prune first, factorize then");
+  }
   check(model.config, kept);
   check_groups(model.config, kept);
   return Cutter(model, kept).run();

@@ -30,10 +30,8 @@ Tensor rows_of(const Tensor& tensor, const std::vector<int64_t>& rows) {
 }
 
 EncodedTensor rows_of(const EncodedTensor& value, const std::vector<int64_t>& rows) {
-  const auto is_by_rows = [&](const Tensor& part) {
-    return !part.defined() || (part.rank() >= 1 && part.dim(0) == value.shape[0]);
-  };
-  if (!is_by_rows(value.data) || !is_by_rows(value.scales)) {
+  const EncodingKind kind = value.encoding.kind;
+  if (kind != EncodingKind::kDense && kind != EncodingKind::kIntChannel && kind != EncodingKind::kIntGroup) {
     return encode(rows_of(value.decode(), rows), value.encoding);
   }
   EncodedTensor kept = value;
