@@ -62,14 +62,16 @@ class Greedy {
     const Shape& shape = matrices_[i].shape;
     return std::clamp<int64_t>(largest_useful_rank(shape[0], shape[1]) / 8, 1, step_);
   }
-  bool becomes_whole(size_t i) const { return (ranks_[i] + step(i)) * sides(i) >= whole(i); }
+  // One term first, so that small budgets can be met, then full steps.
+  int64_t goal(size_t i) const { return ranks_[i] == 0 ? 1 : (ranks_[i] / step(i) + 1) * step(i); }
+  bool becomes_whole(size_t i) const { return goal(i) * sides(i) >= whole(i); }
 
   Next next(size_t i) const {
     const std::vector<double>& energies = *matrices_[i].energies;
     const bool to_whole = becomes_whole(i);
     const auto begin = energies.begin() + ranks_[i];
-    const auto end = to_whole ? energies.end() : begin + step(i);
-    const int64_t cost = to_whole ? whole(i) - ranks_[i] * sides(i) : step(i) * sides(i);
+    const auto end = to_whole ? energies.end() : energies.begin() + goal(i);
+    const int64_t cost = to_whole ? whole(i) - ranks_[i] * sides(i) : (goal(i) - ranks_[i]) * sides(i);
     const double energy = std::accumulate(begin, end, 0.0);
     const double share = totals_[i] > 0 ? energy / totals_[i] : 0;
     return {.gain = share / static_cast<double>(std::max<int64_t>(1, cost)), .matrix = i, .cost = cost};
@@ -77,7 +79,7 @@ class Greedy {
 
   void take(size_t i) {
     is_whole_[i] = becomes_whole(i);
-    ranks_[i] += step(i);
+    ranks_[i] = goal(i);
   }
 
   void push(std::priority_queue<Next>& queue, size_t i) const {
