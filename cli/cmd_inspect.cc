@@ -11,6 +11,7 @@
 #include "format/tensor_store.h"
 #include "graph/op.h"
 #include "model/config_keys.h"
+#include "tensor/sparse.h"
 
 namespace fettle::cli {
 
@@ -148,6 +149,36 @@ std::string to_line(const std::string& name, const Part& part) {
   return line + (part.ms >= 0 ? fmt::format("{:>12.4f}\n", part.ms) : "\n");
 }
 
+// How many matrices are stored in each way, and how much of them is zeros.
+Json encodings_of(const Model& model) {
+  struct Stored {
+    int64_t matrices = 0;
+    int64_t parameters = 0;
+    int64_t bytes = 0;
+    int64_t nonzeros = 0;
+  };
+  std::map<std::string, Stored> all;
+  for (const std::string& name : model.parameters.names()) {
+    const EncodedTensor& value = model.parameters.get(name);
+    if (value.shape.size() != 2) continue;
+    Stored& stored = all[encoding_name(value.encoding)];
+    ++stored.matrices;
+    stored.parameters += element_count(value.shape);
+    stored.bytes += value.size_bytes();
+    stored.nonzeros += count_nonzeros(value);
+  }
+  Json list = Json::array();
+  for (const auto& [name, stored] : all) {
+    const auto n = static_cast<double>(std::max<int64_t>(1, stored.parameters));
+    list.push_back(Json{{"name", name},
+                        {"matrices", stored.matrices},
+                        {"parameters", stored.parameters},
+                        {"bytes", stored.bytes},
+                        {"zeros", 1 - static_cast<double>(stored.nonzeros) / n}});
+  }
+  return list;
+}
+
 Json tensor_list(const std::string& folder) {
   const TensorStore store = TensorStore::open(encoder_folder(folder));
   Json list = Json::array();
@@ -184,6 +215,7 @@ int run_inspect(const InspectCommand& command, const Globals& globals) {
             {"sequence", command.sequence},
             {"parts", Json::array()}};
   for (const Part& part : parts) json["parts"].push_back(to_json(part));
+  json["encodings"] = encodings_of(model);
   json["by_layer"] = Json::array();
   for (const LayerParts& layer : layers) {
     json["by_layer"].push_back(
@@ -204,6 +236,12 @@ int run_inspect(const InspectCommand& command, const Globals& globals) {
   for (size_t i = 0; i < layers.size(); ++i) {
     text += to_line(fmt::format("layer {} attention", i), layers[i].attention);
     text += to_line(fmt::format("layer {} feed-forward", i), layers[i].feed_forward);
+  }
+  text += fmt::format("{:<24}{:>14}{:>14}{:>18}\n", "matrices", "parameters", "bytes", "zeros");
+  for (const Json& stored : json["encodings"]) {
+    const std::string name = fmt::format("{} {}", stored["matrices"].get<int64_t>(), stored["name"].get<std::string>());
+    text += fmt::format("{:<24}{:>14}{:>14}{:>16.1f} %\n", name, stored["parameters"].get<int64_t>(),
+                        stored["bytes"].get<int64_t>(), 100 * stored["zeros"].get<double>());
   }
   for (const Json& tensor : json.value("tensors", Json::array())) {
     text +=

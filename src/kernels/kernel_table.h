@@ -217,6 +217,9 @@ struct AdamwRow {
 struct KernelTable {
   std::string_view name;  // "reference", "avx2", "avx512", "vnni", "amx", "neon", "neon_dot"
   bool (*supported)(const CpuFeatures&);
+  // Share of quads with a number up to which pack_sparse_int8 is faster than pack_int8 at 12 and at 128 rows of a
+  // BERT-base layer (bench/sparse_bench); 0: never.
+  double sparse_below = 0;
 
   // General products, for training. matmul_bf16 rounds both operands to bf16 and accumulates in f32.
   void (*matmul_f32)(const Matmul&, ThreadPool&);
@@ -228,6 +231,9 @@ struct KernelTable {
   std::unique_ptr<PackedLinear> (*pack_f32)(const LinearWeights&);
   std::unique_ptr<PackedLinear> (*pack_bf16)(const LinearWeights&);
   std::unique_ptr<PackedLinear> (*pack_int8)(const LinearWeights&);
+  // The same with few weights that are not zero: stored and multiplied are only the blocks of four neighbouring inputs
+  // of an output that have one.
+  std::unique_ptr<PackedLinear> (*pack_sparse_int8)(const LinearWeights&);
   // Four-bit weights. With inputs of 8 bits (W4A8) each group's scale is rounded to one of 127 multiples of the largest
   // of its row, and the product is pack_int8's with the weights (q · multiple + 4) / 8, rounded down. With inputs of 16
   // bits (W4A16) the weights are rounded to bf16, and the product is pack_bf16's.

@@ -43,6 +43,10 @@ uint64_t packing_fingerprint(const KernelTable& table) {
   all += ' ' + std::to_string(image_checksum(table.pack_bf16(weights(numbers<uint16_t>(kWeights, 1009)))));
   all += ' ' + std::to_string(image_checksum(table.pack_int8(weights(numbers<int8_t>(kWeights, 127)))));
 
+  auto sparse = numbers<int8_t>(kWeights, 127);
+  for (size_t i = 0; i < sparse.size(); ++i) sparse[i] = i / 4 % 5 < 2 ? sparse[i] : int8_t{0};
+  all += ' ' + std::to_string(image_checksum(table.pack_sparse_int8(weights(sparse))));
+
   const auto nibbles = numbers<uint8_t>(kOutFeatures * ((kInFeatures + 1) / 2), 251);
   for (const int64_t group_size : kGroupSizes) {
     const auto scales = numbers<float>(kOutFeatures * ((kInFeatures + group_size - 1) / group_size), 61);

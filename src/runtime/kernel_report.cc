@@ -8,6 +8,7 @@
 #include "kernels/dispatch.h"
 #include "runtime/kernels/pack.h"
 #include "runtime/node_kernel.h"
+#include "tensor/sparse.h"
 
 namespace fettle {
 namespace {
@@ -44,7 +45,8 @@ struct WeightEncoding {
 WeightEncoding weight_encoding(const NodeBinding& binding) {
   WeightEncoding found{binding.parameters.stored(binding.node.inputs[1]).encoding, true};
   for (size_t i = 3; i < binding.node.inputs.size(); i += 2) {
-    found.alike = found.alike && binding.parameters.stored(binding.node.inputs[i]).encoding == found.encoding;
+    const Encoding& other = binding.parameters.stored(binding.node.inputs[i]).encoding;
+    found.alike = found.alike && numbers_of(other) == numbers_of(found.encoding);
   }
   return found;
 }
@@ -59,7 +61,8 @@ std::string no_tiles(const KernelTable& active) {
 }
 
 // Integers of a channel whose inputs are not quantized.
-bool is_widened(const Encoding& encoding) {
+bool is_widened(const Encoding& stored) {
+  const Encoding encoding = numbers_of(stored);
   return encoding.kind == EncodingKind::kIntChannel && encoding.input_bits != 8;
 }
 
@@ -78,9 +81,31 @@ void report_integers(const NodeBinding& binding, const WeightEncoding& weights, 
   if (is_widened(weights.encoding)) report.reason = "the inputs stay floats: the integers are widened to bf16";
 }
 
+// Sparse weights: by their quads, or why not.
+void report_sparse(const NodeBinding& binding, const WeightEncoding& weights, KernelReport& report) {
+  double most_kept = 0;
+  bool by_quads = true;
+  for (size_t i = 1; i < binding.node.inputs.size(); i += 2) {
+    const EncodedTensor& stored = binding.parameters.stored(binding.node.inputs[i]);
+    most_kept = std::max(most_kept, kept_quads(stored));
+    by_quads = by_quads && runs_by_quads(stored, binding.options);
+  }
+  const std::string stored = encoding_name(weights.encoding);
+  const KernelTable& table = *binding.options.table;
+  if (by_quads) {
+    report.kernel = fmt::format("{} quads {}", stored, origin_of(table, &KernelTable::pack_sparse_int8));
+    report.reason = "";
+  } else if (report.arithmetic == Arithmetic::kInt8) {
+    report.reason = fmt::format("stored as {}, runs dense: {:.0f} % of the quads are kept, quads pay up to {:.0f} %",
+                                stored, 100 * most_kept, 100 * table.sparse_below);
+  } else {
+    report.reason = fmt::format("stored as {}, runs dense: only int8 products leave zeros out", stored);
+  }
+}
+
 void report_dense(const NodeBinding& binding, const WeightEncoding& weights, KernelReport& report) {
   const KernelTable& table = *binding.options.table;
-  const std::string stored = encoding_name(weights.encoding);
+  const std::string stored = encoding_name(numbers_of(weights.encoding));
   const bool as_bf16 = multiplies_in_bf16(binding.parameters.stored(binding.node.inputs[1]), binding.options);
   const std::string_view origin =
       as_bf16 ? origin_of(table, &KernelTable::pack_bf16) : origin_of(table, &KernelTable::pack_f32);
@@ -97,11 +122,13 @@ void report_dense(const NodeBinding& binding, const WeightEncoding& weights, Ker
 
 void report_packed_linear(const NodeBinding& binding, KernelReport& report) {
   const WeightEncoding weights = weight_encoding(binding);
-  if (weights.encoding.kind == EncodingKind::kDense) {
-    report_dense(binding, weights, report);
+  const WeightEncoding numbers{numbers_of(weights.encoding), weights.alike};
+  if (numbers.encoding.kind == EncodingKind::kDense) {
+    report_dense(binding, numbers, report);
   } else {
-    report_integers(binding, weights, report);
+    report_integers(binding, numbers, report);
   }
+  if (weights.encoding.kind == EncodingKind::kSparse) report_sparse(binding, weights, report);
   if (!weights.alike) report.reason = "encodings differ: a product for each";
 }
 
@@ -148,11 +175,21 @@ int first_table(const Node& node) {
   return node.op->name() == "embed_layer_norm" ? 2 : -1;
 }
 
+// Of integers.
+int64_t bytes_with_zeros(const EncodedTensor& stored) {
+  if (stored.encoding.kind != EncodingKind::kSparse) return stored.size_bytes();
+  return element_count(stored.shape) + stored.scales.size_bytes();
+}
+
 double stored_bytes(const NodeBinding& binding, size_t input) {
   const EncodedTensor& stored = binding.parameters.stored(binding.node.inputs[input]);
   const bool is_product = is_linear(binding.node) && stored.shape.size() == 2;
   const bool widened = is_product && is_widened(stored.encoding);
-  if (stored.encoding.kind != EncodingKind::kDense && !widened) return static_cast<double>(stored.size_bytes());
+  const bool is_integer = numbers_of(stored.encoding).kind != EncodingKind::kDense;
+  if (is_integer && !widened) {
+    const bool with_zeros = is_product && !runs_by_quads(stored, binding.options);
+    return static_cast<double>(with_zeros ? bytes_with_zeros(stored) : stored.size_bytes());
+  }
   const bool as_bf16 = is_product && multiplies_in_bf16(stored, binding.options);
   return static_cast<double>(element_count(stored.shape)) * (as_bf16 ? 2 : 4);
 }

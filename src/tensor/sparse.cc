@@ -353,6 +353,30 @@ Encoding smallest_encoding(const Tensor& values, const Encoding& numbers) {
   return to_smallest(encode(values, numbers)).encoding;
 }
 
+double kept_quads(const EncodedTensor& stored) {
+  if (!is_sparse(stored) || element_count(stored.shape) == 0) return 1;
+  const Grid quads(stored.shape, SparsePattern::kBlock4x1);
+  int64_t n_kept = 0;
+  switch (stored.encoding.pattern) {
+    case SparsePattern::kBitmask:
+      for (int64_t i = 0; i < stored.index.size(); ++i) {
+        const unsigned bits = stored.index.data<uint8_t>()[i];
+        n_kept += ((bits & 0x0f) != 0 ? 1 : 0) + ((bits & 0xf0) != 0 ? 1 : 0);
+      }
+      break;
+    case SparsePattern::kBlock4x1:
+      n_kept = count_bits(stored.index);
+      break;
+    case SparsePattern::kBlock32x32:
+      n_kept = count_bits(stored.index) * kSquare * kSquare / kQuad;
+      break;
+    default:
+      return 1;
+  }
+  const auto n_quads = static_cast<double>(quads.rows * quads.grid_cols());
+  return std::min(1.0, static_cast<double>(n_kept) / n_quads);
+}
+
 int64_t count_nonzeros(const EncodedTensor& stored) {
   const Tensor numbers = is_sparse(stored) || has_sparse_form(stored) ? stored.data : stored.decode();
   return with_bits(numbers.dtype(), [&](auto bits) {

@@ -49,6 +49,9 @@ EncodedTensor to_smallest(const EncodedTensor& stored);
 // The smallest encoding of f32 values whose numbers are to be stored as `numbers` (dense or int8-channel) has them.
 Encoding smallest_encoding(const Tensor& values, const Encoding& numbers);
 
+// The share of quads (four neighbours in a row) that may have a number, read off the index: 1 for dense ones.
+double kept_quads(const EncodedTensor& stored);
+
 // Numbers that are not zero.
 int64_t count_nonzeros(const EncodedTensor& stored);
 

@@ -4,6 +4,7 @@
 
 #include "compress/quantize/report.h"
 #include "graph/op.h"
+#include "tensor/sparse.h"
 
 namespace fettle {
 
@@ -36,6 +37,22 @@ Uses find_uses(const Model& model) {
   return uses;
 }
 
+// From this share of zeros on they are looked at: fewer never pay for saying where the others are.
+constexpr double kManyZeros = 0.3;
+
+bool has_many_zeros(const EncodedTensor& stored) {
+  const double n_numbers = static_cast<double>(element_count(stored.shape));
+  return static_cast<double>(count_nonzeros(stored)) <= (1 - kManyZeros) * n_numbers;
+}
+
+// Zeros stay zeros: int8 without them may have fewer bytes than 4 bits with them.
+EncodedTensor encode_weights(const EncodedTensor& stored, const Tensor& values, const Encoding& encoding) {
+  EncodedTensor encoded = encode(values, encoding);
+  if (!has_many_zeros(stored)) return encoded;
+  EncodedTensor sparse = to_smallest(encode(values, Encoding::int8_channel()));
+  return sparse.size_bytes() < encoded.size_bytes() ? sparse : encoded;
+}
+
 }  // namespace
 
 QuantizeReport quantize_dynamic(Model& model, const QuantizeOptions& options) {
@@ -49,11 +66,12 @@ QuantizeReport quantize_dynamic(Model& model, const QuantizeOptions& options) {
     const bool head = uses.head.count(name) > 0;
     if (!options.head && head) continue;
     const EncodedTensor& stored = model.parameters.get(name);
-    if (stored.encoding.kind != EncodingKind::kDense) continue;
+    if (numbers_of(stored.encoding).kind != EncodingKind::kDense) continue;
     const Tensor original = stored.decode();
     const bool int4 = options.bits == 4 && !embedding && !head;
-    EncodedTensor encoded = encode(
-        original, int4 ? Encoding::int4_group(options.group_size, options.input_bits) : Encoding::int8_channel());
+    EncodedTensor encoded =
+        encode_weights(stored, original,
+                       int4 ? Encoding::int4_group(options.group_size, options.input_bits) : Encoding::int8_channel());
     report.layers.push_back(compare_encoding(name, original, encoded));
     model.parameters.set(name, std::move(encoded));
   }

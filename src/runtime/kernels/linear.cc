@@ -18,6 +18,10 @@ EncodedTensor stored(const NodeBinding& binding, size_t i) {
   return to_dense(value);
 }
 
+bool by_its_quads(const NodeBinding& binding, size_t i) {
+  return runs_by_quads(binding.parameters.stored(binding.node.inputs[i]), binding.options);
+}
+
 Tensor stored_bias(const NodeBinding& binding, size_t i) {
   return binding.has(i) ? stored(binding, i).decode() : Tensor();
 }
@@ -181,9 +185,11 @@ std::unique_ptr<PackedLinear> pack_together(const NodeBinding& binding) {
   std::vector<Tensor> biases;
   EncodedTensor all;
   int64_t n_rows = 0;
+  bool by_quads = true;
   for (size_t i = 0; i < n_qkv_parts(binding); ++i) {
     const EncodedTensor weight = stored(binding, 1 + 2 * i);
     const Tensor bias = stored_bias(binding, 2 + 2 * i);
+    by_quads = by_quads && by_its_quads(binding, 1 + 2 * i);
     all.encoding = weight.encoding;
     all.shape = weight.shape;
     n_rows += weight.shape[0];
@@ -194,14 +200,14 @@ std::unique_ptr<PackedLinear> pack_together(const NodeBinding& binding) {
   all.data = stacked(values);
   all.shape[0] = n_rows;
   if (!scales.empty()) all.scales = stacked(scales);
-  return pack_weights(all, stacked(biases), binding.options);
+  return pack_weights(all, stacked(biases), binding.options, by_quads);
 }
 
 // The linear of input `weight` and the bias behind it.
 std::shared_ptr<const PackedLinear> pack_one(const NodeBinding& binding, size_t weight) {
   return shared_weights(binding, weight, weight + 2, [&] {
     const EncodedTensor values = stored(binding, weight);
-    return pack_weights(values, stored_bias(binding, weight + 1), binding.options);
+    return pack_weights(values, stored_bias(binding, weight + 1), binding.options, by_its_quads(binding, weight));
   });
 }
 

@@ -40,10 +40,11 @@ Product product_of(const EncodedTensor& weight, const ExecutorOptions& options) 
   return as_bf16 ? Product::kBF16 : Product::kF32;
 }
 
-std::unique_ptr<PackedLinear> pack_plain(const LinearWeights& weights, Product product, const KernelTable& table) {
+std::unique_ptr<PackedLinear> pack_plain(const LinearWeights& weights, Product product, const KernelTable& table,
+                                         bool by_quads) {
   switch (product) {
     case Product::kInt8:
-      return table.pack_int8(weights);
+      return by_quads ? table.pack_sparse_int8(weights) : table.pack_int8(weights);
     case Product::kBF16:
       return table.pack_bf16(weights);
     case Product::kF32:
@@ -53,11 +54,11 @@ std::unique_ptr<PackedLinear> pack_plain(const LinearWeights& weights, Product p
 }
 
 std::unique_ptr<PackedLinear> take_image(const EncodedTensor& weight, const Shape& shape, const PackedImage& image,
-                                         const ExecutorOptions& options) {
+                                         const ExecutorOptions& options, bool by_quads) {
   const Product product = product_of(weight, options);
   if (weight.encoding.kind != EncodingKind::kIntGroup) {
     const LinearWeights weights{.out_features = shape[0], .in_features = shape[1], .image = &image};
-    return pack_plain(weights, product, *options.table);
+    return pack_plain(weights, product, *options.table, by_quads);
   }
   const Int4Weights weights{
       .out_features = shape[0], .in_features = shape[1], .group_size = weight.encoding.group_size, .image = &image};
@@ -69,6 +70,14 @@ std::string fingerprint(const Tensor& tensor, ThreadPool& pool) {
   const std::span bytes(static_cast<const std::byte*>(tensor.raw()), static_cast<size_t>(tensor.size_bytes()));
   return fmt::format("{} {} {:016x}\n", dtype_name(tensor.dtype()), shape_to_string(tensor.shape()),
                      checksum64(bytes, pool));
+}
+
+// Pairs of a weight and its bias that are packed as one run by quads when all of them do.
+bool run_by_quads(const NodeBinding& binding, size_t begin, size_t end) {
+  for (size_t i = begin; i < end; i += 2) {
+    if (!runs_by_quads(binding.parameters.stored(binding.node.inputs[i]), binding.options)) return false;
+  }
+  return true;
 }
 
 // Of the inputs [begin, end), pairs of a weight and its bias.
@@ -84,8 +93,9 @@ PackedSource source_of(const NodeBinding& binding, size_t begin, size_t end, con
     if (stored.index.defined()) all += fingerprint(stored.index, *binding.options.pool);
     if (i == begin) {
       source.shape = stored.shape;
-      source.encoding = fmt::format("{}, {} products", encoding_name(stored.encoding),
-                                    product_name(product_of(stored, binding.options)));
+      source.encoding = fmt::format("{}, {} products{}", encoding_name(stored.encoding),
+                                    product_name(product_of(stored, binding.options)),
+                                    run_by_quads(binding, begin, end) ? " of quads" : "");
     } else if ((i - begin) % 2 == 0) {
       source.shape[0] += stored.shape[0];
     }
@@ -94,12 +104,13 @@ PackedSource source_of(const NodeBinding& binding, size_t begin, size_t end, con
   return source;
 }
 
-std::unique_ptr<PackedLinear> from_cache(const NodeBinding& binding, size_t weight, const PackedSource& source,
-                                         PackedCache& cache) {
+std::unique_ptr<PackedLinear> from_cache(const NodeBinding& binding, size_t begin, size_t end,
+                                         const PackedSource& source, PackedCache& cache) {
   const std::optional<PackedImage> image = cache.find(source, *binding.options.pool);
   if (!image.has_value()) return nullptr;
   try {
-    return take_image(binding.parameters.stored(binding.node.inputs[weight]), source.shape, *image, binding.options);
+    return take_image(binding.parameters.stored(binding.node.inputs[begin]), source.shape, *image, binding.options,
+                      run_by_quads(binding, begin, end));
   } catch (const Error& error) {
     cache.reject(error.what());
     return nullptr;
@@ -108,12 +119,18 @@ std::unique_ptr<PackedLinear> from_cache(const NodeBinding& binding, size_t weig
 
 }  // namespace
 
+bool runs_by_quads(const EncodedTensor& weight, const ExecutorOptions& options) {
+  const bool is_candidate =
+      weight.encoding.kind == EncodingKind::kSparse && product_of(weight, options) == Product::kInt8;
+  return is_candidate && kept_quads(weight) <= options.table->sparse_below;
+}
+
 bool multiplies_in_bf16(const EncodedTensor& weight, const ExecutorOptions& options) {
   return product_of(weight, options) == Product::kBF16;
 }
 
 std::unique_ptr<PackedLinear> pack_weights(const EncodedTensor& weight, const Tensor& bias,
-                                           const ExecutorOptions& options) {
+                                           const ExecutorOptions& options, bool by_quads) {
   const Product product = product_of(weight, options);
   LinearWeights weights;
   weights.out_features = weight.shape[0];
@@ -123,14 +140,14 @@ std::unique_ptr<PackedLinear> pack_weights(const EncodedTensor& weight, const Te
   if (product == Product::kInt8) {
     weights.weight = weight.data.raw();
     weights.scales = weight.scales.data<float>();
-    return options.table->pack_int8(weights);
+    return pack_plain(weights, product, *options.table, by_quads);
   }
   // Integers whose inputs stay floats are widened to bf16, as those of 4 bits are.
   const bool is_dense = weight.encoding.kind == EncodingKind::kDense;
   const Tensor values =
       (is_dense ? weight.data : weight.decode()).to(product == Product::kBF16 ? DType::kBF16 : DType::kF32);
   weights.weight = values.raw();
-  return pack_plain(weights, product, *options.table);
+  return pack_plain(weights, product, *options.table, false);
 }
 
 std::shared_ptr<const PackedLinear> shared_weights(const NodeBinding& binding, size_t begin, size_t end,
@@ -149,7 +166,7 @@ std::shared_ptr<const PackedLinear> shared_weights(const NodeBinding& binding, s
     PackedCache* const cache = store->cache();
     if (cache == nullptr) return pack();
     PackedSource source = source_of(binding, begin, end, key);
-    std::unique_ptr<PackedLinear> packed = from_cache(binding, begin, source, *cache);
+    std::unique_ptr<PackedLinear> packed = from_cache(binding, begin, end, source, *cache);
     if (packed == nullptr) packed = pack();
     cache->add(std::move(source), *packed);
     return packed;

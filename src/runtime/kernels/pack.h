@@ -7,14 +7,18 @@
 
 namespace fettle {
 
-// weight [out, in] and bias [out] (undefined when there is none) as stored.
+// weight [out, in] (not sparse) and bias [out] (undefined when there is none). by_quads: int8 only.
 std::unique_ptr<PackedLinear> pack_weights(const EncodedTensor& weight, const Tensor& bias,
-                                           const ExecutorOptions& options);
+                                           const ExecutorOptions& options, bool by_quads = false);
 
 // The packed weights of a node's inputs [begin, end), each a weight and its bias, which must be constant: taken from
 // the executor's store when another one has packed them already, else what `pack` makes.
 std::shared_ptr<const PackedLinear> shared_weights(const NodeBinding& binding, size_t begin, size_t end,
                                                    FunctionRef<std::unique_ptr<PackedLinear>()> pack);
+
+// How a sparse weight runs: by its quads that have a number, where so few do that it is faster on this table; else with
+// all its zeros. Never by quads: dense ones, floats, integers whose inputs stay floats.
+bool runs_by_quads(const EncodedTensor& weight, const ExecutorOptions& options);
 
 // Whether products with these weights take bf16: dense ones that are stored so, or all dense ones by the options, and
 // integers whose inputs stay floats.

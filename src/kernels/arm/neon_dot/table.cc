@@ -13,6 +13,7 @@ KernelTable table() {
   table.name = "neon_dot";
   table.supported = supported;
   table.pack_int8 = pack_int8;
+  table.pack_sparse_int8 = pack_int8;
   table.pack_int4 = [](const Int4Weights& w) { return unpack_as_int8(w, pack_int8); };
   return table;
 }

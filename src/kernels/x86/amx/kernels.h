@@ -17,6 +17,7 @@ void attention_bf16(const RaggedAttention& args, int64_t begin, int64_t end);
 void attention_rows_bf16(const AttentionRows& args, int64_t begin, int64_t end);
 std::unique_ptr<PackedLinear> pack_bf16(const LinearWeights& weights);
 std::unique_ptr<PackedLinear> pack_int8(const LinearWeights& weights);
+std::unique_ptr<PackedLinear> pack_sparse_int8(const LinearWeights& weights);
 std::unique_ptr<PackedLinear> pack_int4(const Int4Weights& weights);
 std::unique_ptr<PackedLinear> pack_int4_bf16(const Int4Weights& weights);
 

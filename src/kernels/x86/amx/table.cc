@@ -17,6 +17,8 @@ KernelTable table() {
   table.attention_rows_bf16 = attention_rows_bf16;
   table.pack_bf16 = pack_bf16;
   table.pack_int8 = pack_int8;
+  table.pack_sparse_int8 = pack_sparse_int8;
+  table.sparse_below = 0.1;
   table.pack_int4 = pack_int4;
   table.pack_int4_bf16 = pack_int4_bf16;
   return table;

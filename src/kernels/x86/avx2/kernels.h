@@ -21,6 +21,7 @@ void add(const float* a, const float* b, float* y, int64_t n);
 std::unique_ptr<PackedLinear> pack_f32(const LinearWeights& weights);
 std::unique_ptr<PackedLinear> pack_bf16(const LinearWeights& weights);
 std::unique_ptr<PackedLinear> pack_int8(const LinearWeights& weights);
+std::unique_ptr<PackedLinear> pack_sparse_int8(const LinearWeights& weights);
 void gather_int8(const int8_t* table, const float* scales, const int32_t* ids, int64_t rows, int64_t width, float* y);
 
 }  // namespace fettle::avx2

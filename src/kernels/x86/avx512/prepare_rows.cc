@@ -145,6 +145,9 @@ void prepare_int8_of_bf16(const PrepareRows& from, std::byte* to, float* scales)
 void prepare_uint8(const PrepareRows& from, std::byte* to, float* scales) {
   quantize<AsUint8>(from, from.x, to, scales);
 }
+void prepare_uint8_of_bf16(const PrepareRows& from, std::byte* to, float* scales) {
+  quantize<AsUint8>(from, from.x_bf16, to, scales);
+}
 void prepare_int16(const PrepareRows& from, std::byte* to, float* scales) {
   quantize<AsInt16>(from, from.x, to, scales);
 }

@@ -10,6 +10,7 @@ void prepare_f32(const PrepareRows& from, std::byte* to, float* scales);  // sca
 void prepare_int8(const PrepareRows& from, std::byte* to, float* scales);
 void prepare_int8_of_bf16(const PrepareRows& from, std::byte* to, float* scales);  // from x_bf16
 void prepare_uint8(const PrepareRows& from, std::byte* to, float* scales);
+void prepare_uint8_of_bf16(const PrepareRows& from, std::byte* to, float* scales);  // from x_bf16
 void prepare_int16(const PrepareRows& from, std::byte* to, float* scales);
 
 }  // namespace fettle::avx512

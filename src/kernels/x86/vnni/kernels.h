@@ -13,6 +13,7 @@ KernelTable table();
 const PeakLoops& peaks();
 
 std::unique_ptr<PackedLinear> pack_int8(const LinearWeights& weights);
+std::unique_ptr<PackedLinear> pack_sparse_int8(const LinearWeights& weights);
 std::unique_ptr<PackedLinear> pack_int4(const Int4Weights& weights);
 
 }  // namespace fettle::vnni

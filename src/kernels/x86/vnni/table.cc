@@ -12,6 +12,8 @@ KernelTable table() {
   table.name = "vnni";
   table.supported = supported;
   table.pack_int8 = pack_int8;
+  table.pack_sparse_int8 = pack_sparse_int8;
+  table.sparse_below = 0.35;
   table.pack_int4 = pack_int4;
   return table;
 }
