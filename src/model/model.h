@@ -66,9 +66,9 @@ Model load_model(const std::filesystem::path& folder, const LoadOptions& options
 // Writes config.json, model.safetensors, tokenizer files and fettle.json; atomically, refusing an existing target
 // unless `replace`. int8 parameters are written as I8 `X.weight` with F32 `X.weight_scale` [out, 1], 4-bit ones
 // as I32 `X.weight_packed` with `X.weight_scale` [out, groups] and I64 `X.weight_shape`, both with a compressed-tensors
-// `quantization_config`; sparse ones as model/sparse_tensors.h tells. `more_files` (texts by name) appear in the folder at the same moment.
-// Returns the size of the folder's model.safetensors in bytes. Error kInterrupted, with nothing written, when Ctrl-C
-// came before the end.
+// `quantization_config`; sparse ones as model/sparse_tensors.h tells. `more_files` (texts by name) appear in the folder
+// at the same moment. Returns the size of the folder's model.safetensors in bytes. Error kInterrupted, with nothing
+// written, when Ctrl-C came before the end.
 int64_t save_model(const Model& model, const std::filesystem::path& folder, bool replace,
                    const std::map<std::string, std::string>& more_files = {});
 

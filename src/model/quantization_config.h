@@ -16,9 +16,9 @@ struct IntegerScheme {
 };
 
 // Of the integers only: where sparse weights stand is told by their tensors' names, "sparsity_config" is for other
-// readers. kBadInput for anything but symmetric integers: of 8 bits with a scale for each output channel, of 4 bits with one for
-// each group of columns; with inputs of 8 bits quantized per token, or inputs that stay floats.
-// kBadInput also for a "sparsity_config" that is no such object or names an unknown format.
+// readers. kBadInput for anything but symmetric integers: of 8 bits with a scale for each output channel, of 4 bits
+// with one for each group of columns; with inputs of 8 bits quantized per token, or inputs that stay floats. kBadInput
+// also for a "sparsity_config" that is no such object or names an unknown format.
 std::vector<IntegerScheme> read_quantization_config(const Json& quantization, std::string_view where);
 
 // The scheme of `kind` that names the module of `weight` ("….dense.weight"), else that of all modules of its class

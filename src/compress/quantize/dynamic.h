@@ -34,8 +34,8 @@ struct QuantizeReport {
   std::vector<LayerQuantization> layers;
 };
 
-// Encodes every linear weight (rank 2, not an embedding unless asked) as int8-channel or int4-group; one with many zeros
-// as sparse int8 where that has fewer bytes. Biases and norms stay f32.
+// Encodes every linear weight (rank 2, not an embedding unless asked) as int8-channel or int4-group; one with many
+// zeros as sparse int8 where that has fewer bytes. Biases and norms stay f32.
 QuantizeReport quantize_dynamic(Model& model, const QuantizeOptions& options);
 
 }  // namespace fettle
