@@ -1,5 +1,4 @@
-#include "compress/sparse/store.h"
-
+// What is quantized or cast stays sparse.
 #include <gtest/gtest.h>
 
 #include "base/scratch_folder.h"
@@ -30,24 +29,9 @@ Model thin_model() {
   return model;
 }
 
-TEST(StoreSmallest, OnlyWhatIsSmallerIsSparse) {
+TEST(QuantizeSparse, QuantizedAndCastModelsStaySparse) {
   Model model = thin_model();
-  const Tensor values = model.parameters.get(kLinear).decode();
-  for (const StoredLayer& layer : store_smallest(model)) {
-    const bool is_thin = layer.name == kLinear;
-    EXPECT_EQ(layer.encoding, is_thin ? "f32-4x1" : "f32") << layer.name;
-    EXPECT_LE(layer.bytes, layer.dense_bytes);
-    EXPECT_NEAR(layer.zeros, is_thin ? 0.8 : 0.0, 0.01);
-  }
-  const Tensor stored = model.parameters.get(kLinear).decode();
-  for (int64_t i = 0; i < values.size(); ++i) {
-    ASSERT_EQ(stored.floats()[static_cast<size_t>(i)], values.floats()[static_cast<size_t>(i)]);
-  }
-}
-
-TEST(StoreSmallest, QuantizedAndCastModelsStaySparse) {
-  Model model = thin_model();
-  store_smallest(model);
+  model.parameters.set(kLinear, to_smallest(model.parameters.get(kLinear)));
   Model cast = model;
   cast_parameters(cast, DType::kBF16);
   EXPECT_EQ(encoding_name(cast.parameters.get(kLinear).encoding), "bf16-4x1");
@@ -71,7 +55,7 @@ TEST(StoreSmallest, QuantizedAndCastModelsStaySparse) {
 }
 
 // Zeros of a model that says nothing of being sparse.
-TEST(StoreSmallest, QuantizeSeesZerosOfDenseModels) {
+TEST(QuantizeSparse, QuantizeSeesZerosOfDenseModels) {
   Model model = thin_model();
   quantize_dynamic(model, {});
   EXPECT_EQ(encoding_name(model.parameters.get(kLinear).encoding), "int8-4x1");
