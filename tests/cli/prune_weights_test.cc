@@ -50,7 +50,7 @@ TEST_F(PruneWeightsCli, HasPatterns) {
 }
 
 TEST_F(PruneWeightsCli, LearnsWhatToRemove) {
-  for (const std::string& method : {"movement", "soft-movement", "magnitude"}) {
+  for (const std::string method : {"movement", "soft-movement", "magnitude"}) {
     const Outcome outcome = prune(method, "--method " + method + " --target 0.5" + training());
     ASSERT_EQ(outcome.code, 0) << outcome.err;
     EXPECT_NEAR(outcome.json()["sparsity"].get<double>(), 0.5, 2e-3);
