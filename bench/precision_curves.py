@@ -68,13 +68,13 @@ def plot(runs):
     parts.append('<text x="420" y="318" text-anchor="middle" fill="#1c2128">step</text>')
     for row, (precision, group) in enumerate(runs.items()):
         parts += [polyline(losses(run), top, COLOURS[precision], box) for run in group]
-        parts.append(f'<text x="700" y="{44 + 18 * row}" fill="{COLOURS[precision]}">{precision}, {len(group)} seeds</text>')
+        parts.append(f'<text x="700" y="{44 + 18 * row}" fill="{COLOURS[precision]}">{precision}, {len(group)} seed{'s' * (len(group) > 1)}</text>')
     return "\n".join(parts + ["</svg>\n"])
 
 
 def mean(values):
-    deviation = statistics.stdev(values) if len(values) > 1 else 0.0
-    return f"{statistics.fmean(values):.4f} ± {deviation:.4f}"
+    text = f"{statistics.fmean(values):.4f}"
+    return text + (f" ± {statistics.stdev(values):.4f}" if len(values) > 1 else "")
 
 
 def table(runs):
