@@ -68,8 +68,12 @@ def plot(runs):
     parts.append('<text x="420" y="318" text-anchor="middle" fill="#1c2128">step</text>')
     for row, (precision, group) in enumerate(runs.items()):
         parts += [polyline(losses(run), top, COLOURS[precision], box) for run in group]
-        parts.append(f'<text x="700" y="{44 + 18 * row}" fill="{COLOURS[precision]}">{precision}, {len(group)} seed{'s' * (len(group) > 1)}</text>')
+        parts.append(f'<text x="700" y="{44 + 18 * row}" fill="{COLOURS[precision]}">{precision}, {count(group)}</text>')
     return "\n".join(parts + ["</svg>\n"])
+
+
+def count(group):
+    return f"{len(group)} seed" + ("s" if len(group) > 1 else "")
 
 
 def mean(values):
