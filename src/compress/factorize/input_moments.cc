@@ -34,9 +34,7 @@ TappedGraph tapped_graph(const Model& model, const std::set<std::string>& linear
   const std::vector<Node> nodes = tapped.graph.nodes();
   for (const Node& node : nodes) {
     if (node.op->name() != "linear") continue;
-    // Of a linear with factors, the first product has its input.
-    std::string name = node.name;
-    if (name.ends_with(kFactorIn)) name.resize(name.size() - std::string_view(kFactorIn).size());
+    const std::string& name = node.name;
     if (!linears.contains(name)) continue;
     const ValueId x = node.inputs[0];
     const auto [found, is_new] = outputs.emplace(x, "read by " + name + " " + std::to_string(outputs.size()));
@@ -59,6 +57,11 @@ Tensor sum_of(const Tensor& a, const Tensor& b) {
 
 std::map<std::string, Tensor> input_moments(const Model& model, const std::set<std::string>& linears,
                                             const Dataset& data, const CalibrationOptions& options) {
+  if (!model.config.ranks.empty() || !model.config.stacked.empty()) {
+    Model merged = model;
+    merge_factors(merged);
+    return input_moments(merged, linears, data, options);
+  }
   if (model.tokenizer == nullptr) bad_input("calibration", "the model has no tokenizer");
   if (data.examples.empty()) bad_input("calibration", "there are no texts");
   Dataset sample = data;
