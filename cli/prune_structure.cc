@@ -239,8 +239,11 @@ class StructureGroup final : public PruneGroup {
     ImportanceReport page;
     page.title = fmt::format("Pruning of {}: {}", std::filesystem::path(beside(command.model, "")).filename().string(),
                              command.method);
-    page.summary = fmt::format("{:.1f} % of the layers' parameters were removed: {}.", 100 * outcome.sparsity,
-                               outcome.removed.dump());
+    std::string removed;
+    for (const auto& [part, count] : outcome.removed.items()) {
+      removed += fmt::format("{}{} {}", removed.empty() ? "" : ", ", count.dump(), part);
+    }
+    page.summary = fmt::format("{:.1f} % of the layers' parameters were removed: {}.", 100 * outcome.sparsity, removed);
     page.data_name = needs_data(command) ? command.data : "";
     page.scores = result.scores;
     page.other_name = importance_data_;

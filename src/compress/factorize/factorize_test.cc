@@ -73,7 +73,9 @@ TEST(FactorizeLinears, WhatGainsNothingStaysWhole) {
   for (const LayerFactors& layer : report.layers) {
     const bool is_wide = layer.name.find("attention") == std::string::npos;
     EXPECT_EQ(layer.rank, is_wide ? 40 : 0) << layer.name;
-    if (!is_wide) EXPECT_THAT(layer.remark, HasSubstr("gains nothing"));
+    if (!is_wide) {
+      EXPECT_THAT(layer.remark, HasSubstr("gains nothing"));
+    }
   }
   EXPECT_THAT(refusal([&] {
                 Model other = toy();

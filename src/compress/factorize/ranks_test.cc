@@ -47,7 +47,9 @@ TEST(Ranks, GoWhereTheEnergyIs) {
     EXPECT_LE(n, budget);
     EXPECT_GE(n, last);
     last = n;
-    if (kept > 0.2 && ranks[0] > 0) EXPECT_TRUE(ranks[2] == 0 || ranks[2] > ranks[0]);
+    if (kept > 0.2 && ranks[0] > 0) {
+      EXPECT_TRUE(ranks[2] == 0 || ranks[2] > ranks[0]);
+    }
   }
   EXPECT_EQ(last, all) << "with room for all, all stay whole";
 }
