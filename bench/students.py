@@ -12,19 +12,17 @@ What is done is kept in OUT, so that a run that was stopped goes on.
 """
 import argparse
 import concurrent.futures
-import json
 import math
 import os
-import shutil
 import statistics
-import subprocess
+
+import kept
 
 STUDENTS = ["50 %=layers=0,2 hidden=208 intermediate=640", "25 %=layers=0,2 hidden=128 intermediate=256",
             "10 %=layers=0,2 hidden=56 intermediate=224", "4 %=layers=0,2 hidden=24 intermediate=96"]
 RECIPES = {"none": ["--alpha", "1"], "logits": ["--match", "logits"], "hidden": ["--match", "logits,hidden"],
            "searched": ["--match", "logits"]}
 SEARCHED = ["--epochs", "--alpha", "--temperature", "--learning-rate"]
-DATA_OPTIONS = ["--oos", "--oos-label", "--text-column", "--pair-column", "--label-column", "--label-order"]
 TITLES = {"none": "no distillation", "logits": "logits", "hidden": "logits + hidden", "searched": "searched"}
 
 
@@ -48,59 +46,26 @@ def welch(a, b):
     return 2 * (1 - t_cdf(abs(t), freedom))
 
 
-def chosen(options, wanted):
-    """The options whose names are wanted, each with its value if it has one."""
-    kept = []
-    for word in options:
-        if word.startswith("--"):
-            keep = wanted(word)
-        if keep:
-            kept.append(word)
-    return kept
-
-
-def replaced(options, names):
-    return chosen(options, lambda name: name not in names)
-
-
-def only(options, names):
-    return chosen(options, lambda name: name in names)
-
-
-class Runner:
+class Students(kept.Runner):
     def __init__(self, options, rest):
+        super().__init__(options.fettle, options.out)
         self.options, self.rest = options, rest
-
-    def call(self, *command):
-        return json.loads(subprocess.run([self.options.fettle, *command, "--threads", "1", "--quiet", "--json"], check=True,
-                                         stdout=subprocess.PIPE).stdout)
-
-    def kept(self, name, make):
-        """What make() returns, from OUT/name.json if it is there."""
-        path = f"{self.options.out}/{name}.json"
-        if not os.path.exists(path):
-            result = make()
-            with open(path + ".new", "w") as file:
-                json.dump(result, file)
-            os.rename(path + ".new", path)
-        with open(path) as file:
-            return json.load(file)
 
     def distill(self, name, rule, extra):
         o = self.options
         return self.call("distill", o.teacher, "--student", rule, "--data", o.train, "--eval", o.eval, "--force",
-                         "--out", f"{o.out}/{name}", *replaced(self.rest, extra[::2]), *extra)
+                         "--out", f"{o.out}/{name}", *kept.replaced(self.rest, extra[::2]), *extra)
 
     def accuracy(self, model):
-        return self.call("eval", model, "--data", self.options.test, *only(self.rest, DATA_OPTIONS))["value"]
+        return self.call("eval", model, "--data", self.options.test, *kept.only(self.rest, kept.DATA_OPTIONS))["value"]
 
     def search(self, key, rule):
         def make():
             o = self.options
             found = self.call("distill", o.teacher, "--student", rule, "--data", o.train, "--eval", o.eval, "--force",
-                              "--out", f"{o.out}/{key}-search", *replaced(self.rest, SEARCHED),
+                              "--out", f"{o.out}/{key}-search", *kept.replaced(self.rest, SEARCHED),
                               "--search", str(o.trials), "--seed", "0", "--study", f"{o.out}/{key}.sqlite")
-            shutil.rmtree(f"{o.out}/{key}.sqlite.work", ignore_errors=True)
+            self.forget(f"{key}.sqlite.work")
             best = next(trial for trial in found["trials"] if trial["number"] == found["best_trial"])
             return {"best": best["params"], "value": best["value"], "importance": found["importance"],
                     "states": [trial["state"] for trial in found["trials"]]}
@@ -118,7 +83,7 @@ class Runner:
             folder = f"{self.options.out}/{name}"
             model = self.call("inspect", folder)
             accuracy = self.accuracy(folder)
-            shutil.rmtree(folder)
+            self.forget(name)
             return {"accuracy": accuracy, "parameters": model["parameters"]}
         return self.kept(name, make)
 
@@ -167,8 +132,7 @@ def main():
     options, rest = parser.parse_known_args()
     options.recipe = options.recipe or list(RECIPES)
     students = [student.split("=", 1) for student in options.student or STUDENTS]
-    os.makedirs(options.out, exist_ok=True)
-    runner = Runner(options, rest)
+    runner = Students(options, rest)
     # The largest students first; a search before the trainings that wait for it.
     with concurrent.futures.ThreadPoolExecutor(options.jobs) as pool:
         if "searched" in options.recipe:

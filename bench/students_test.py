@@ -13,6 +13,7 @@ import subprocess
 import sys
 import tempfile
 
+import kept
 import students
 
 
@@ -33,8 +34,8 @@ def check_statistics():
 
 def check_options():
     options = ["--oos", "--epochs", "3", "--label-column", "intent", "--alpha", "0.5"]
-    assert students.replaced(options, ["--epochs", "--alpha"]) == ["--oos", "--label-column", "intent"]
-    assert students.only(options, students.DATA_OPTIONS) == ["--oos", "--label-column", "intent"]
+    assert kept.replaced(options, ["--epochs", "--alpha"]) == ["--oos", "--label-column", "intent"]
+    assert kept.only(options, kept.DATA_OPTIONS) == ["--oos", "--label-column", "intent"]
 
 
 def run(fettle, encoder, folder):

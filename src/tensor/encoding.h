@@ -31,7 +31,10 @@ struct Encoding {
   EncodingKind kind = EncodingKind::kDense;
   DType dense_dtype = DType::kF32;  // kDense, and kSparse of more than 8 bits
   int bits = 32;                    // stored bits of one weight, scales not counted
-  int group_size = 0;               // kIntGroup only: columns that share a scale, a multiple of 8
+  int group_size = 0;               // kIntGroup only: columns that share a scale, a multiple of 8; 0: all of a row
+  bool asymmetric = false;          // kIntGroup only: each group has a zero point
+  bool per_tensor = false;          // kIntChannel only: all rows have one scale
+  bool static_input = false;        // with input_bits 8: one scale for all rows, EncodedTensor::input_scale
   int input_bits = 0;  // 8: a linear's inputs become integers, row by row; 16: bf16; 0: the session's choice
   SparsePattern pattern = SparsePattern::kNone;  // kSparse only
 
@@ -59,8 +62,10 @@ struct EncodedTensor {
   Encoding encoding;
   Shape shape;  // logical
   Tensor data;
-  Tensor scales;      // undefined for kDense
-  Tensor index = {};  // kSparse only
+  Tensor scales;          // undefined for kDense
+  Tensor index = {};      // kSparse only
+  Tensor zeros = {};      // kIntGroup, asymmetric only: u8 [shape[0], groups], the stored integer that means 0
+  float input_scale = 0;  // static_input only: x = q · input_scale, q in [-127, 127]. Calibrated; above 0
 
   static EncodedTensor dense(Tensor values);
   int64_t size_bytes() const;  // of data, scales and index
