@@ -11,23 +11,16 @@
 
 #include "base/philox.h"
 #include "base/thread_pool.h"
+#include "encoder_products.h"
 #include "kernels/dispatch.h"
 
 namespace fettle {
 namespace {
 
-constexpr int kLayers = 12;
-constexpr int64_t kHidden = 768;
-
-struct LayerShape {
-  int64_t in;
-  int64_t out;
-  Activation activation;
-};
-constexpr LayerShape kShapes[] = {{kHidden, 3 * kHidden, Activation::kNone},
-                                  {kHidden, kHidden, Activation::kNone},
-                                  {kHidden, 4 * kHidden, Activation::kGelu},
-                                  {4 * kHidden, kHidden, Activation::kNone}};
+using bench::kHidden;
+using bench::kLayers;
+using bench::kShapes;
+using bench::LayerShape;
 
 enum class Stored { kF32, kBf16, kInt8 };
 

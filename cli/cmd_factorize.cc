@@ -17,8 +17,6 @@ namespace fettle::cli {
 
 namespace {
 
-constexpr double kMiB = 1024.0 * 1024.0;
-
 struct FactorizeCommand {
   PruneCommand common;  // model, method, target, data, training
   int64_t rank = 0;
@@ -49,13 +47,7 @@ void check_command(const FactorizeCommand& command) {
     usage_error("--method " + common.method, "needs --rank or --target, one of them");
   }
   if (command.is("weighted-svd")) common.require("--data", "texts that the inputs of the layers are measured on");
-  const bool has_steps = common.is_given("--epochs") || common.is_given("--max-steps");
-  if (has_steps && common.data.empty()) usage_error("--epochs", "needs --data");
-  if (common.distill && !common.trains()) usage_error("--distill", "needs --data and --epochs");
-  for (const char* flag : {"--alpha", "--temperature"}) {
-    if (common.is_given(flag) && !common.distill) usage_error(flag, "goes with --distill");
-  }
-  if (common.threshold.fit && common.eval.empty()) usage_error("--fit-threshold", "needs --eval");
+  check_retrain_flags(common);
   const bool reads_data = common.trains() || command.is("weighted-svd") || command.is("embedding");
   if (!common.data.empty() && !reads_data) usage_error("--data", "needs --epochs with --method " + common.method);
 }
@@ -156,33 +148,15 @@ int run_factorize(const FactorizeCommand& command, const Globals& globals) {
   Model model = *original;
   const FactorizeReport report = factorize(model, command, globals);
   record_step(model, "factorize", step_options(command), globals.seed);
-  TrainResult training;
+  std::optional<TrainResult> training;
   if (common.trains()) training = retrain(model, original, common, globals);
-  const Json measured = measure_change(model, original, common, globals);
-  if (!measured.empty()) record_measurements(model, measured);
-  const double size_mb_before = weights_mb(common.model);
-  const int64_t size = save_model(model, common.out, globals.force);
-  remove_checkpoints(common.train_flags, common.out);
-
-  Json json = common.trains() ? cli::to_json(training) : Json::object();
-  json["method"] = common.method;
-  json["size_mb_before"] = size_mb_before;
-  json["size_mb"] = static_cast<double>(size) / kMiB;
+  Json json = write_changed(model, original, common, training, globals);
   json["layers"] = to_json(report);
-  json["path"] = common.out;
-  merge(json, measured);
   if (globals.json) {
     print_json(json);
     return 0;
   }
-  std::string text = table_of(report);
-  if (common.trains()) text += training_summary(training);
-  if (measured.contains("accuracy_before")) {
-    text += fmt::format("accuracy {:.4f} -> {:.4f}\n", measured["accuracy_before"].get<double>(),
-                        measured["accuracy"].get<double>());
-  }
-  print(text +
-        fmt::format("{:.2f} -> {:.2f} MiB; wrote {}\n", size_mb_before, json["size_mb"].get<double>(), common.out));
+  print(table_of(report) + change_text(json, training));
   return 0;
 }
 
@@ -214,13 +188,7 @@ void add_factorize(Program& program) {
                    "training data for --epochs; what weighted-svd and embedding measure or count on");
   verb->add_option("--eval", common.eval, "data for evaluation, before and after");
   verb->add_option("--out", common.out, "folder to write")->required();
-  verb->add_flag("--distill", common.distill, "retrain with the model as it was as the teacher");
-  verb->add_option("--alpha", common.alpha, "with --distill: weight of the hard labels")->check(CLI::Range(0.0, 1.0));
-  verb->add_option("--temperature", common.temperature, "with --distill: of the softmax of both")
-      ->check(CLI::Range(0.01, 1000.0));
-  common.threshold.add_to(*verb);
-  common.data_flags.add_to(*verb);
-  common.train_flags.add_to(*verb);
+  add_retrain_flags(*verb, common);
 }
 
 }  // namespace fettle::cli

@@ -1,6 +1,4 @@
 // fettle prune: whole parts or single weights that a model can do without.
-#include <fmt/format.h>
-
 #include <algorithm>
 #include <memory>
 
@@ -14,8 +12,6 @@
 namespace fettle::cli {
 
 namespace {
-
-constexpr double kMiB = 1024.0 * 1024.0;
 
 using GroupFactory = std::unique_ptr<PruneGroup> (*)();
 constexpr GroupFactory kGroups[] = {make_structure_group, make_weights_group, make_vocabulary_group};
@@ -45,26 +41,8 @@ void check_command(const PruneVerb& prune) {
       }
     }
   }
-  const bool has_steps = command.is_given("--epochs") || command.is_given("--max-steps");
-  if (has_steps && command.data.empty()) usage_error("--epochs", "needs --data");
-  if (command.distill && !command.trains()) usage_error("--distill", "needs --data and --epochs");
-  for (const char* flag : {"--alpha", "--temperature"}) {
-    if (command.is_given(flag) && !command.distill) usage_error(flag, "goes with --distill");
-  }
-  if (command.threshold.fit && command.eval.empty()) usage_error("--fit-threshold", "needs --eval");
+  check_retrain_flags(command);
   group.check(command);
-}
-
-void print_outcome(const PruneOutcome& outcome, const Json& json, const PruneCommand& command) {
-  std::string text = outcome.text;
-  if (json.contains("steps")) text += training_summary(outcome.training);
-  if (json.contains("accuracy_before")) {
-    text += fmt::format("accuracy {:.4f} -> {:.4f}\n", json["accuracy_before"].get<double>(),
-                        json["accuracy"].get<double>());
-  }
-  text += fmt::format("{:.2f} -> {:.2f} MiB; wrote {}\n", json["size_mb_before"].get<double>(),
-                      json["size_mb"].get<double>(), command.out);
-  print(text);
 }
 
 int run_prune(const PruneVerb& prune, const Globals& globals) {
@@ -76,33 +54,22 @@ int run_prune(const PruneVerb& prune, const Globals& globals) {
   PruneOutcome outcome = prune.chosen().run(model, original, command, globals);
   Json options{{"method", command.method}};
   options.update(outcome.options);
-  if (outcome.has_trained) {
+  if (outcome.training.has_value()) {
     amend_step(model, options);
     record_parent(model, original->source);
   } else {
     record_step(model, "prune", options, globals.seed);
     if (command.trains()) outcome.training = retrain(model, original, command, globals);
   }
-  const Json measured = measure_change(model, original, command, globals);
-  if (!measured.empty()) record_measurements(model, measured);
-  const double size_mb_before = weights_mb(command.model);
-  const int64_t size = save_model(model, command.out, globals.force);
-  remove_checkpoints(command.train_flags, command.out);
-
-  Json json = outcome.has_trained || command.trains() ? to_json(outcome.training) : Json::object();
-  json["method"] = command.method;
+  Json json = write_changed(model, original, command, outcome.training, globals);
   json["sparsity"] = outcome.sparsity;
   json["removed"] = outcome.removed;
   json["importance"] = outcome.importance;
-  json["size_mb_before"] = size_mb_before;
-  json["size_mb"] = static_cast<double>(size) / kMiB;
-  json["path"] = command.out;
   merge(json, outcome.more);
-  merge(json, measured);
   if (globals.json) {
     print_json(json);
   } else {
-    print_outcome(outcome, json, command);
+    print(outcome.text + change_text(json, outcome.training));
   }
   return 0;
 }
@@ -128,13 +95,7 @@ void add_prune(Program& program) {
   verb->add_option("--data", command.data, "training data: what importance is measured on, and for --epochs");
   verb->add_option("--eval", command.eval, "data for evaluation, before and after");
   verb->add_option("--out", command.out, "folder to write")->required();
-  verb->add_flag("--distill", command.distill, "retrain with the model as it was as the teacher");
-  verb->add_option("--alpha", command.alpha, "with --distill: weight of the hard labels")->check(CLI::Range(0.0, 1.0));
-  verb->add_option("--temperature", command.temperature, "with --distill: of the softmax of both")
-      ->check(CLI::Range(0.01, 1000.0));
-  command.threshold.add_to(*verb);
-  command.data_flags.add_to(*verb);
-  command.train_flags.add_to(*verb);
+  add_retrain_flags(*verb, command);
   for (const auto& group : prune->groups) group->add_to(*verb);
 }
 

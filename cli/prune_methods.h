@@ -3,6 +3,7 @@
 
 #include <CLI/CLI.hpp>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -48,9 +49,8 @@ struct PruneOutcome {
   Json more = Json::object();     // other keys of the verb's JSON
   Json options = Json::object();  // of the method, for the manifest, named as the flags: {"target": 0.4, …}
   std::string text;               // lines for people
-  // The method trained the model itself; otherwise the verb retrains it after the method when the user asked for it.
-  bool has_trained = false;
-  TrainResult training;  // then
+  // Of a method that trained the model itself; otherwise the verb retrains it behind the method when the user asks.
+  std::optional<TrainResult> training;
 };
 
 class PruneGroup {

@@ -188,13 +188,18 @@ class StructureGroup final : public PruneGroup {
     return n;
   }
 
-  static std::string describe(const Model& original, const KeptParts& kept, const PruneOutcome& outcome) {
+  // "6 heads, 1024 neurons"
+  static std::string removed_words(const PruneOutcome& outcome) {
     std::string text;
     for (const auto& [part, n] : outcome.removed.items()) {
       text += fmt::format("{}{} {}", text.empty() ? "" : ", ", n.get<int64_t>(), part);
     }
-    text = fmt::format("removed {}; {:.1f} % of the layers' parameters\n", text.empty() ? "nothing" : text,
-                       100 * outcome.sparsity);
+    return text.empty() ? "nothing" : text;
+  }
+
+  static std::string describe(const Model& original, const KeptParts& kept, const PruneOutcome& outcome) {
+    std::string text =
+        fmt::format("removed {}; {:.1f} % of the layers' parameters\n", removed_words(outcome), 100 * outcome.sparsity);
     for (const int64_t layer : kept.layers) {
       const auto at = static_cast<size_t>(layer);
       text += fmt::format("layer {:>2}  {:>3} of {:>3} heads  {:>5} of {:>5} neurons\n", layer,
@@ -239,11 +244,8 @@ class StructureGroup final : public PruneGroup {
     ImportanceReport page;
     page.title = fmt::format("Pruning of {}: {}", std::filesystem::path(beside(command.model, "")).filename().string(),
                              command.method);
-    std::string removed;
-    for (const auto& [part, count] : outcome.removed.items()) {
-      removed += fmt::format("{}{} {}", removed.empty() ? "" : ", ", count.dump(), part);
-    }
-    page.summary = fmt::format("{:.1f} % of the layers' parameters were removed: {}.", 100 * outcome.sparsity, removed);
+    page.summary = fmt::format("{:.1f} % of the layers' parameters were removed: {}.", 100 * outcome.sparsity,
+                               removed_words(outcome));
     page.data_name = needs_data(command) ? command.data : "";
     page.scores = result.scores;
     page.other_name = importance_data_;

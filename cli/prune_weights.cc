@@ -124,7 +124,6 @@ class WeightsGroup final : public PruneGroup {
                                             .eval = command.eval.empty() ? nullptr : &eval,
                                             .options = command.train_options(globals),
                                             .distill = command.distill});
-      outcome.has_trained = true;
     } else {
       prune_by_magnitude(model, options);
     }

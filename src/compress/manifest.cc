@@ -23,10 +23,11 @@ void record_step(Model& model, std::string_view verb, const Json& options, uint6
   record_parent(model, model.source);
 }
 
-void amend_step(Model& model, const Json& options) {
+void amend_step(Model& model, const Json& options, std::string_view from) {
   Json& steps = list_of(model, "steps");
   if (steps.empty()) steps.push_back(Json::object());
   for (const auto& [key, value] : options.items()) steps.back()["options"][key] = value;
+  if (!from.empty()) steps.back()["from"] = std::string(from);
 }
 
 void record_parent(Model& model, const std::filesystem::path& folder) {

@@ -8,6 +8,7 @@
 
 #include "base/philox.h"
 #include "graph/graph.h"
+#include "graph/infer.h"
 
 namespace fettle {
 
@@ -15,6 +16,19 @@ namespace fettle {
 inline float gate_noise(uint64_t seed, uint64_t stream, uint64_t index) {
   const uint32_t word = philox4x32(seed, stream, index / 4)[index % 4];
   return (static_cast<float>(word >> 9) + 0.5f) * 0x1p-23f;
+}
+
+// What hard_concrete and its gradient check alike: log α, keep (both of one shape), noise [1], and their numbers.
+inline TensorType infer_gates(TypeCheck& check) {
+  const TensorType log_alpha = check.floats(0);
+  check.floats(1);
+  check.same_shape(0, 1);
+  check.scalar(2);
+  check.number("beta", 1e-6, 1e6);
+  check.number("gamma", -1e6, 0);
+  check.number("zeta", 1, 1e6);
+  check.integer("stream", 0);
+  return log_alpha;
 }
 
 // Gates from log α. With noise u: s = σ((log u - log(1 - u) + log α) / β); without: s = σ(log α). Then

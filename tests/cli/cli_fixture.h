@@ -105,6 +105,17 @@ class Process {
 
 class CliFixture : public ::testing::Test {
  protected:
+  // The program and its arguments, cut at spaces: for a Process.
+  static std::vector<std::string> words(const std::string& line) {
+    std::vector<std::string> list{FETTLE_PROGRAM};
+    for (size_t begin = 0; begin < line.size();) {
+      const size_t end = std::min(line.find(' ', begin), line.size());
+      if (end > begin) list.push_back(line.substr(begin, end - begin));
+      begin = end + 1;
+    }
+    return list;
+  }
+
   void SetUp() override {
     std::string name = (std::filesystem::temp_directory_path() / "fettle-cli-XXXXXX").string();
     ASSERT_NE(mkdtemp(name.data()), nullptr);

@@ -12,16 +12,6 @@ using test::Process;
 
 class Faults : public test::CliFixture {
  protected:
-  static std::vector<std::string> words(const std::string& line) {
-    std::vector<std::string> list{FETTLE_PROGRAM};
-    for (size_t begin = 0; begin < line.size();) {
-      const size_t end = std::min(line.find(' ', begin), line.size());
-      if (end > begin) list.push_back(line.substr(begin, end - begin));
-      begin = end + 1;
-    }
-    return list;
-  }
-
   static std::string last_line(const std::string& text) {
     const size_t end = text.find_last_not_of('\n');
     const size_t begin = text.rfind('\n', end);

@@ -39,16 +39,6 @@ class SearchTest : public test::CliFixture {
     ASSERT_TRUE(process.wait_for_line(line)) << process.err();
   }
 
-  static std::vector<std::string> words(const std::string& line) {
-    std::vector<std::string> list{FETTLE_PROGRAM};
-    for (size_t begin = 0; begin < line.size();) {
-      const size_t end = std::min(line.find(' ', begin), line.size());
-      if (end > begin) list.push_back(line.substr(begin, end - begin));
-      begin = end + 1;
-    }
-    return list;
-  }
-
   // Without what is different each time.
   static Json trials_of(const Outcome& outcome) {
     Json trials = outcome.json()["trials"];

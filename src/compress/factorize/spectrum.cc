@@ -18,25 +18,16 @@ struct Decomposition {
   std::vector<double> energies;
 };
 
-// Of a positive semi-definite matrix, falling. Eigen's iteration looks at the smallest eigenvalues by themselves and
-// may not end where many are zero but for rounding (matrices of low rank): then with a shift far below what counts.
+// Of a positive semi-definite matrix, falling.
 Decomposition decompose(const MatrixXd& gram) {
   if (!gram.allFinite()) bad_input("factorize", "a layer's weights or inputs are not finite");
-  const double largest = gram.diagonal().cwiseAbs().maxCoeff();
-  for (const double share : {0.0, 1e-14, 1e-12, 1e-10}) {
-    MatrixXd shifted = gram;
-    shifted.diagonal().array() += share * largest;
-    // Eigenvalues rise.
-    const Eigen::SelfAdjointEigenSolver<MatrixXd> solver(shifted);
-    if (solver.info() != Eigen::Success) continue;
-    Decomposition result;
-    result.vectors = solver.eigenvectors().rowwise().reverse();
-    for (Eigen::Index i = gram.rows(); i-- > 0;) {
-      result.energies.push_back(std::max(0.0, solver.eigenvalues()[i] - share * largest));
-    }
-    return result;
-  }
-  failed("factorize", "the eigenvalues of a Gram matrix were not found");
+  const Eigen::SelfAdjointEigenSolver<MatrixXd> solver(gram);
+  if (solver.info() != Eigen::Success) failed("factorize", "the eigenvalues of a Gram matrix were not found");
+  // Eigenvalues rise.
+  Decomposition result;
+  result.vectors = solver.eigenvectors().rowwise().reverse();
+  for (Eigen::Index i = gram.rows(); i-- > 0;) result.energies.push_back(std::max(0.0, solver.eigenvalues()[i]));
+  return result;
 }
 
 MatrixXd damped(const MatrixF& moment, double share) {

@@ -2,7 +2,6 @@
 // (graph/hard_concrete.h).
 #include "graph/hard_concrete.h"
 
-#include "graph/infer.h"
 #include "graph/reference.h"
 
 namespace fettle {
@@ -14,15 +13,7 @@ class HardConcreteOp final : public Op {
 
   std::vector<TensorType> infer(const NodeView& view) const override {
     TypeCheck check(view, 3);
-    const TensorType log_alpha = check.floats(0);
-    check.floats(1);
-    check.same_shape(0, 1);
-    check.scalar(2);
-    check.number("beta", 1e-6, 1e6);
-    check.number("gamma", -1e6, 0);
-    check.number("zeta", 1, 1e6);
-    check.integer("stream", 0);
-    return {log_alpha};
+    return {infer_gates(check)};
   }
 
   void reference(EvalContext& context) const override {

@@ -1,6 +1,5 @@
 // d_log_alpha = d_gates · keep · dz / d log α of hard_concrete, with the same noise.
 #include "graph/hard_concrete.h"
-#include "graph/infer.h"
 #include "graph/reference.h"
 
 namespace fettle {
@@ -12,13 +11,9 @@ class HardConcreteGrad final : public Op {
 
   std::vector<TensorType> infer(const NodeView& view) const override {
     TypeCheck check(view, 4);
-    const TensorType log_alpha = check.floats(0);
-    check.floats(1);
-    check.same_shape(0, 1);
-    check.scalar(2);
+    const TensorType log_alpha = infer_gates(check);
     check.floats(3);
     check.same_shape(0, 3);
-    check.integer("stream", 0);
     return {log_alpha};
   }
 

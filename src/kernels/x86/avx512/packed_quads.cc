@@ -9,26 +9,15 @@ namespace fettle::avx512 {
 namespace {
 
 // Both operands are widened to 16 bits (packed_int8.cc); a row's sum is in two neighbouring lanes.
-struct Quads {
+struct Quads : QuadSums<Quads> {
   static constexpr int kVectors = 2;
   static constexpr int kMaxBlocks = 2;
-  static constexpr int kMostVectors = 4;
   static constexpr int64_t kQuadBytes = 128;
-  static constexpr int64_t kSumBytes = 64;
-  using Sum = QuadSum;
-  using Weights = __m512i;
 
-  static Sum zero() { return Sum{}; }
-  static Weights weights(const std::byte* p) {
-    int32_t quad;
-    __builtin_memcpy(&quad, p, sizeof quad);
-    return _mm512_cvtepi8_epi16(_mm256_set1_epi32(quad));
-  }
+  static Weights weights(const std::byte* p) { return _mm512_cvtepi8_epi16(_mm256_set1_epi32(quad(p))); }
   static Sum add(Sum sum, const std::byte* x, Weights weights) {
     return sum + (Sum)_mm512_madd_epi16(_mm512_load_si512(x), weights);
   }
-  static Sum load(const std::byte* p) { return (Sum)_mm512_load_si512(p); }
-  static void store(std::byte* p, Sum sum) { _mm512_store_si512(p, (__m512i)sum); }
   static void finish(const QuadTile& tile) {
     const __m512i even = _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
     const __m512i odd = _mm512_add_epi32(even, _mm512_set1_epi32(1));

@@ -42,31 +42,39 @@ inline void turn_dwords(std::byte* lines, int64_t n_bytes) {
   }
 }
 
-// Inputs have 128 added (vpdpbusd takes one unsigned operand); 128 · Σ w is subtracted at the end. Product is the type
-// of the including file, for a copy of its own.
+// Sums of 16 lanes in one register. Product is the type of the including file, for a copy of its own; so below.
 template <typename Product>
-struct Uint8Quads {
-  static constexpr int kVectors = 1;
-  static constexpr int kMaxBlocks = 4;
+struct QuadSums {
   static constexpr int kMostVectors = 4;
-  static constexpr int64_t kQuadBytes = 64;
   static constexpr int64_t kSumBytes = 64;
   using Sum = QuadSum;
   using Weights = __m512i;
 
   static Sum zero() { return Sum{}; }
-  static Weights weights(const std::byte* p) {
-    int32_t quad;
-    __builtin_memcpy(&quad, p, sizeof quad);
-    return _mm512_set1_epi32(quad);
+  static Sum load(const std::byte* p) { return (Sum)_mm512_load_si512(p); }
+  static void store(std::byte* p, Sum sum) { _mm512_store_si512(p, (__m512i)sum); }
+  static int32_t quad(const std::byte* p) {
+    int32_t weights;
+    __builtin_memcpy(&weights, p, sizeof weights);
+    return weights;
   }
+};
+
+// Inputs have 128 added (vpdpbusd takes one unsigned operand); 128 · Σ w is subtracted at the end.
+template <typename Product>
+struct Uint8Quads : QuadSums<Product> {
+  static constexpr int kVectors = 1;
+  static constexpr int kMaxBlocks = 4;
+  static constexpr int64_t kQuadBytes = 64;
+  using typename QuadSums<Product>::Sum;
+  using typename QuadSums<Product>::Weights;
+
+  static Weights weights(const std::byte* p) { return _mm512_set1_epi32(QuadSums<Product>::quad(p)); }
   // The intrinsic makes gcc 12 copy every sum, and spill some, at every step.
   static Sum add(Sum sum, const std::byte* x, Weights weights) {
     asm("vpdpbusd %2, %1, %0" : "+v"(sum) : "v"(_mm512_load_si512(x)), "v"(weights));
     return sum;
   }
-  static Sum load(const std::byte* p) { return (Sum)_mm512_load_si512(p); }
-  static void store(std::byte* p, Sum sum) { _mm512_store_si512(p, (__m512i)sum); }
   static void finish(const QuadTile& tile) {
     finish_tile(tile, [&](int i) {
       return _mm512_sub_epi32(_mm512_load_si512(tile.sums + i * tile.stride), _mm512_set1_epi32(tile.offsets[i]));

@@ -1,7 +1,7 @@
 // Sparse int8 weights against dense ones, in the same run and in turns: the four products of BERT-base layers, each
 // layer's weights its own, by tokens, share of zeros and pattern, for one kernel table.
 //
-//   sparse_bench [TABLE [THREADS]]
+//   sparse_products [TABLE [THREADS]]
 //
 // A line: table, pattern, share of zeros in percent, tokens, milliseconds of twelve dense layers and of twelve sparse
 // ones (medians), and their ratio.
@@ -17,23 +17,16 @@
 
 #include "base/philox.h"
 #include "base/thread_pool.h"
+#include "encoder_products.h"
 #include "kernels/dispatch.h"
 
 namespace fettle {
 namespace {
 
-constexpr int64_t kHidden = 768;
-constexpr int kLayers = 12;
-
-struct Shape2 {
-  int64_t in;
-  int64_t out;
-  Activation activation;
-};
-constexpr Shape2 kShapes[] = {{kHidden, 3 * kHidden, Activation::kNone},
-                              {kHidden, kHidden, Activation::kNone},
-                              {kHidden, 4 * kHidden, Activation::kGelu},
-                              {4 * kHidden, kHidden, Activation::kNone}};
+using bench::kHidden;
+using bench::kLayers;
+using bench::kShapes;
+using bench::LayerShape;
 
 struct Pattern {
   const char* name;
@@ -42,7 +35,7 @@ struct Pattern {
 };
 constexpr Pattern kPatterns[] = {{"4x1", 1, 4}, {"32x32", 32, 32}, {"single", 1, 1}};
 
-std::vector<int8_t> weights_of(const Shape2& shape, const Pattern& pattern, double zeros) {
+std::vector<int8_t> weights_of(const LayerShape& shape, const Pattern& pattern, double zeros) {
   Philox random(3, static_cast<uint64_t>(shape.in + shape.out));
   const int64_t grid_cols = shape.in / pattern.cols;
   std::vector<bool> kept(static_cast<size_t>(shape.out / pattern.rows * grid_cols));
@@ -63,7 +56,7 @@ double run_ms(const Linears& linears, const std::vector<float>& x, std::vector<f
               ThreadPool& pool) {
   const auto begin = std::chrono::steady_clock::now();
   for (size_t i = 0; i < linears.size(); ++i) {
-    const Shape2& shape = kShapes[i % std::size(kShapes)];
+    const LayerShape& shape = kShapes[i % std::size(kShapes)];
     linears[i]->run(x.data(), shape.in, n_tokens, y.data(), shape.out, shape.activation, nullptr, pool);
   }
   return std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - begin).count();
@@ -86,7 +79,7 @@ void run(const KernelTable& table, int n_threads) {
       Linears dense;
       Linears sparse;
       for (int layer = 0; layer < kLayers; ++layer) {
-        for (const Shape2& shape : kShapes) {
+        for (const LayerShape& shape : kShapes) {
           const std::vector<int8_t> values = weights_of(shape, pattern, percent / 100.0);
           const std::vector<float> scales(static_cast<size_t>(shape.out), 0.001f);
           const LinearWeights weights{.out_features = shape.out,
