@@ -64,6 +64,12 @@ TEST_F(Prune, RetrainsWithTheUnprunedModelAsTeacherAndSaysSo) {
   EXPECT_EQ(steps[1]["verb"], "prune");
   EXPECT_EQ(steps[1]["options"]["target"], 0.5);
   EXPECT_EQ(steps[2]["verb"], "distill");
+  // The two steps are a recipe that gives the same bytes.
+  write_json(folder_ / "recipe.json", Json{{"steps", {steps[1], steps[2]}}, {"parents", Json::array()}});
+  const test::Outcome replayed = run("run-recipe " + m + " --recipe " + path("recipe.json") + " --data " + data() +
+                                     " --threads 1 --quiet --out " + path("again"));
+  ASSERT_EQ(replayed.code, 0) << replayed.err;
+  EXPECT_EQ(read_file(folder_ / "small/model.safetensors"), read_file(folder_ / "again/model.safetensors"));
 }
 
 TEST_F(Prune, DownToALatency) {
