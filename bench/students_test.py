@@ -3,18 +3,15 @@
 
     students_test.py FETTLE ENCODER
 """
-import contextlib
-import io
-import json
 import math
 import os
 import re
-import subprocess
 import sys
 import tempfile
 
 import kept
 import students
+import tiny
 
 
 def near(value, expected, tolerance):
@@ -38,43 +35,17 @@ def check_options():
     assert kept.only(options, kept.DATA_OPTIONS) == ["--oos", "--label-column", "intent"]
 
 
-def run(fettle, encoder, folder):
-    with open(f"{folder}/data.jsonl", "w") as file:
-        for i in range(40):
-            for label, text in (("light", f"turn on the light number {i}"), ("music", f"play song {i} please"), ("time", f"what is the time in city {i}")):
-                file.write(json.dumps({"text": text, "label": label}) + "\n")
-    with open(f"{encoder}/config.json") as file:
-        config = json.load(file)
-    config.update(hidden_size=32, num_hidden_layers=2, num_attention_heads=2, intermediate_size=64)
-    with open(f"{folder}/tiny.json", "w") as file:
-        json.dump(config, file)
-    data = f"{folder}/data.jsonl"
-    subprocess.run([fettle, "train", "--init", f"{folder}/tiny.json", "--tokenizer", encoder, "--data", data, "--epochs", "2",
-                    "--learning-rate", "3e-3", "--quiet", "--out", f"{folder}/teacher"], check=True)
-    sys.argv = ["students.py", f"{folder}/out", f"{folder}/teacher", data, data, data, "--fettle", fettle, "--student", "half=layers=1",
-                "--student", "small=hidden=16", "--seeds", "2", "--trials", "2", "--jobs", "2", "--epochs", "1", "--alpha", "0.3",
-                "--learning-rate", "1e-3"]
-    output = io.StringIO()
-    with contextlib.redirect_stdout(output):
-        students.main()
-    return output.getvalue()
-
-
 def check_table(fettle, encoder):
     with tempfile.TemporaryDirectory() as folder:
-        text = run(fettle, encoder, folder)
+        teacher, data = tiny.make(fettle, encoder, folder)
+        arguments = [f"{folder}/out", teacher, data, data, data, "--student", "half=layers=1", "--student", "small=hidden=16", "--seeds",
+                     "2", "--trials", "2", "--jobs", "2", "--epochs", "1", "--alpha", "0.3", "--learning-rate", "1e-3"]
+        text = tiny.printed(students.main, *arguments, "--fettle", fettle)
         for name in ("half", "small"):
             assert re.search(rf"^\| {name} \| [\d,]+ \(\d+\.\d %\) \| \d+\.\d\d ± \d+\.\d\d \|( \d+\.\d\d ± \d+\.\d\d \(p .*?\) \|){{3}}$", text,
                              re.M), text
             assert re.search(rf"^- {name}: .*epochs \d+.*learning_rate", text, re.M), text
-        # Done once is done: a program that cannot do anything is never called.
-        done = {name: os.stat(f"{folder}/out/{name}").st_mtime_ns for name in os.listdir(f"{folder}/out")}
-        sys.argv[sys.argv.index("--fettle") + 1] = "/bin/false"
-        again = io.StringIO()
-        with contextlib.redirect_stdout(again):
-            students.main()
-        assert again.getvalue() == text
-        assert done == {name: os.stat(f"{folder}/out/{name}").st_mtime_ns for name in os.listdir(f"{folder}/out")}
+        tiny.check_done_once_is_done(students.main, text, f"{folder}/out", *arguments)
 
 
 if __name__ == "__main__":
