@@ -50,7 +50,9 @@ class Images : public testing::TestWithParam<LinearShape> {
     std::vector<Packing> all = {
         {"f32", [this](const auto& table, auto* i) { return table.pack_f32(plain(p_.weights(f32_.data()), i)); }},
         {"bf16", [this](const auto& table, auto* i) { return table.pack_bf16(plain(p_.weights(bf16_.data()), i)); }},
-        {"int8", [this](const auto& table, auto* i) { return table.pack_int8(plain(p_.int8_weights(), i)); }}};
+        {"int8", [this](const auto& table, auto* i) { return table.pack_int8(plain(p_.int8_weights(), i)); }},
+        {"int8 quads",
+         [this](const auto& table, auto* i) { return table.pack_sparse_int8(plain(p_.int8_weights(), i)); }}};
     for (const int64_t group : {8, 32}) {
       const std::string name = "int4 groups of " + std::to_string(group);
       all.push_back({name, [=, this](const auto& table, auto* i) { return table.pack_int4(int4(group, i)); }});
