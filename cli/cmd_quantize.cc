@@ -1,105 +1,180 @@
-// fettle quantize.
+// fettle quantize: weights as integers, by one of the methods of quantize_methods.h.
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <memory>
 
 #include "base/error.h"
-#include "cli/app.h"
+#include "cli/quantize_methods.h"
+#include "cli/results.h"
+#include "cli/trials.h"
 #include "compress/manifest.h"
-#include "compress/quantize/cast.h"
-#include "compress/quantize/dynamic.h"
+#include "evaluate/metrics.h"
 
 namespace fettle::cli {
 
 namespace {
 
-struct QuantizeCommand {
-  std::string model;
-  std::string method = "dynamic";
-  int bits = 0;  // 0: what the method has by itself
-  int group_size = 0;
-  bool embeddings = false;
-  std::string out;
+constexpr double kMiB = 1024.0 * 1024.0;
+
+using GroupFactory = std::unique_ptr<QuantizeGroup> (*)();
+constexpr GroupFactory kGroups[] = {make_scheme_group, make_calibrated_group};
+
+struct QuantizeVerb {
+  QuantizeCommand command;
+  std::vector<std::unique_ptr<QuantizeGroup>> groups;
+
+  QuantizeGroup& chosen() const {
+    for (const auto& group : groups) {
+      if (std::ranges::count(group->methods(), command.method) > 0) return *group;
+    }
+    usage_error("--method", "'" + shown_text(command.method) + "' is not known");
+  }
 };
 
-bool is_cast(const QuantizeCommand& command) {
-  return command.method == "bf16" || command.method == "f16";
-}
-
-QuantizeOptions quantize_options(const QuantizeCommand& command) {
-  QuantizeOptions options;
-  const bool rtn = command.method == "rtn";
-  options.embeddings = command.embeddings;
-  options.bits = command.bits != 0 ? command.bits : rtn ? 4 : 8;
-  options.input_bits = rtn ? 16 : 8;
-  if (is_cast(command) && command.bits != 0) usage_error("--bits", "is for the methods dynamic and rtn");
-  if (rtn && options.bits != 4) usage_error("--bits", "the method rtn has 4", "8 bits: --method dynamic");
-  if (command.group_size == 0) return options;
-  if (is_cast(command) || options.bits != 4) usage_error("--group", "needs 4 bits");
-  options.group_size = command.group_size;
-  return options;
-}
-
-QuantizeReport quantize(Model& model, const QuantizeCommand& command, const QuantizeOptions& options) {
-  if (!is_cast(command)) return quantize_dynamic(model, options);
-  return cast_parameters(model, command.method == "bf16" ? DType::kBF16 : DType::kF16);
-}
-
-Json step_options(const QuantizeCommand& command, const QuantizeOptions& options) {
-  Json step{{"method", command.method}, {"embeddings", options.embeddings}};
-  if (!is_cast(command)) step["bits"] = options.bits;
-  if (!is_cast(command) && options.bits == 4) step["group"] = options.group_size;
-  return step;
-}
-
-int run_quantize(const QuantizeCommand& command, const Globals& globals) {
-  const QuantizeOptions options = quantize_options(command);
-  refuse_existing(command.out, globals);
-  Model model = load_model(resolve_model(command.model));
-  const QuantizeReport report = quantize(model, command, options);
-  record_step(model, "quantize", step_options(command, options), globals.seed);
-  save_model(model, command.out, globals.force);
-  if (globals.json) {
-    Json layers = Json::array();
-    for (const LayerQuantization& layer : report.layers) {
-      layers.push_back(Json{{"name", layer.name},
-                            {"encoding", layer.encoding},
-                            {"shape", layer.shape},
-                            {"rmse", layer.rmse},
-                            {"cosine", layer.cosine}});
-    }
-    print_json(Json{{"size_mb_before", report.size_mb_before},
-                    {"size_mb", report.size_mb},
-                    {"bits_per_weight", report.bits_per_weight},
-                    {"layers", std::move(layers)},
-                    {"path", command.out}});
-    return 0;
+// What would be ignored is a mistake.
+void check_command(const QuantizeVerb& quantize) {
+  const QuantizeCommand& command = quantize.command;
+  const QuantizeGroup& group = quantize.chosen();
+  const std::vector<std::string> allowed = group.flags_of(command.method);
+  const auto check_flag = [&](const std::string& flag) {
+    if (!command.is_given(flag) || std::ranges::count(allowed, flag) > 0) return;
+    usage_error(flag, "does not go with --method " + command.method);
+  };
+  check_flag("--data");
+  check_flag("--calibrate");
+  for (const auto& other : quantize.groups) {
+    for (const std::string& method : other->methods()) std::ranges::for_each(other->flags_of(method), check_flag);
   }
+  if (command.threshold.fit && command.eval.empty()) usage_error("--fit-threshold", "needs --eval");
+  group.check(command);
+}
+
+// "accuracy_before", "accuracy" and their paired test on --eval, on which the threshold is fitted too when that was
+// asked for; an empty object without it.
+Json measure_change(Model& model, const QuantizeJob& job) {
+  const QuantizeCommand& command = job.command;
+  if (command.eval.empty() || model.config.labels.empty()) return Json::object();
+  if (model.config.problem != ProblemType::kSingleLabel) return Json::object();
+  const Dataset eval = command.load(command.eval, *job.original);
+  require_labels(eval);
+  command.threshold.apply(model, eval, job.globals);
+  const auto predicted = [&](const std::shared_ptr<const Model>& of) {
+    Session session(of, job.globals.session());
+    return predict(session, eval);
+  };
+  const Predictions before = predicted(job.original);
+  const Predictions after = predicted(std::make_shared<const Model>(model));
+  std::vector<int32_t> truth;
+  for (const Example& example : eval.examples) truth.push_back(example.label);
+  return {{"accuracy_before", measure_quality(before, eval).accuracy},
+          {"accuracy", measure_quality(after, eval).accuracy},
+          {"against_original", to_json(compare_predictions(before.labels, after.labels, truth, job.globals.seed))}};
+}
+
+Json layers_json(const QuantizeReport& report) {
+  Json layers = Json::array();
+  for (const LayerQuantization& layer : report.layers) {
+    layers.push_back(Json{{"name", layer.name},
+                          {"encoding", layer.encoding},
+                          {"shape", layer.shape},
+                          {"rmse", layer.rmse},
+                          {"cosine", layer.cosine}});
+  }
+  return layers;
+}
+
+std::string layers_text(const QuantizeReport& report) {
   std::string text;
   for (const LayerQuantization& layer : report.layers) {
     text += fmt::format("{:<58} {:<14} {:<14} rmse {:.2e}  cosine {:.6f}\n", layer.name, shape_to_string(layer.shape),
                         layer.encoding, layer.rmse, layer.cosine);
   }
-  print(text + fmt::format("{:.2f} -> {:.2f} MiB, {:.2f} bits a weight; wrote {}\n", report.size_mb_before,
-                           report.size_mb, report.bits_per_weight, command.out));
+  return text;
+}
+
+void print_outcome(const QuantizeOutcome& outcome, const Json& json, const QuantizeCommand& command) {
+  std::string text = layers_text(outcome.report) + outcome.text;
+  if (outcome.has_trained) text += training_summary(outcome.training);
+  if (json.contains("accuracy_before")) {
+    const Json& test = json["against_original"];
+    text += fmt::format("accuracy {:.4f} -> {:.4f} (95 % interval {:+.2f} to {:+.2f} points, McNemar p = {:.3f})\n",
+                        json["accuracy_before"].get<double>(), json["accuracy"].get<double>(),
+                        100 * test["ci95"][0].get<double>(), 100 * test["ci95"][1].get<double>(),
+                        test["mcnemar_p"].get<double>());
+  }
+  print(text + fmt::format("{:.2f} -> {:.2f} MiB, {:.2f} bits a weight; wrote {}\n", outcome.report.size_mb_before,
+                           outcome.report.size_mb, outcome.report.bits_per_weight, command.out));
+}
+
+int run_quantize(const QuantizeVerb& quantize, const Globals& globals) {
+  const QuantizeCommand& command = quantize.command;
+  check_command(quantize);
+  const std::optional<QuantizeOptions> scheme = quantize.chosen().scheme(command);
+  refuse_existing(command.out, globals);
+  const auto original = load_shared(command.model);
+  Model model = *original;
+  QuantizeJob job{original, scheme.value_or(QuantizeOptions{}), {}, command, globals};
+  if (scheme) job.plan = make_plan(model, *scheme);
+  QuantizeOutcome outcome = quantize.chosen().run(model, job);
+
+  Json options{{"method", command.method}};
+  if (scheme) options.update(flags_to_json(*scheme));
+  options.update(outcome.options);
+  if (outcome.has_trained) {
+    amend_step(model, options);
+    record_parent(model, original->source);
+  } else {
+    record_step(model, "quantize", options, globals.seed);
+  }
+  const Json measured = measure_change(model, job);
+  if (!measured.empty()) record_measurements(model, measured);
+  save_model(model, command.out, globals.force);
+
+  Json json = outcome.has_trained ? to_json(outcome.training) : Json::object();
+  json["method"] = command.method;
+  json["size_mb_before"] = outcome.report.size_mb_before;
+  json["size_mb"] = outcome.report.size_mb;
+  json["bits_per_weight"] = outcome.report.bits_per_weight;
+  json["layers"] = layers_json(outcome.report);
+  json["path"] = command.out;
+  merge(json, outcome.more);
+  merge(json, measured);
+  if (globals.json) {
+    print_json(json);
+  } else {
+    print_outcome(outcome, json, command);
+  }
   return 0;
 }
 
 }  // namespace
 
 void add_quantize(Program& program) {
-  auto command = std::make_shared<QuantizeCommand>();
+  auto quantize = std::make_shared<QuantizeVerb>();
+  QuantizeCommand& command = quantize->command;
   CLI::App* verb = program.add_verb("quantize", "store and compute weights as integers",
-                                    [command, &program] { return run_quantize(*command, program.globals()); });
-  verb->add_option("model", command->model, "model folder")->required();
-  verb->add_option("--method", command->method, "dynamic (inputs int8), rtn (weights only, 4 bits), bf16, f16")
-      ->check(CLI::IsMember({"dynamic", "rtn", "bf16", "f16"}));
-  verb->add_option("--bits", command->bits, "of a weight: 8 (dynamic's default) or 4 (rtn's)")
-      ->check(CLI::IsMember({4, 8}));
-  verb->add_option("--group", command->group_size, "with 4 bits: inputs that share a scale: 32 (default), 64 or 128")
-      ->check(CLI::IsMember({32, 64, 128}));
-  verb->add_flag("--embeddings", command->embeddings, "embedding tables too (8 bits)");
-  verb->add_option("--out", command->out, "folder to write")->required();
+                                    [quantize, &program] { return run_quantize(*quantize, program.globals()); });
+  command.verb = verb;
+  std::vector<std::string> methods;
+  std::string list;
+  for (const GroupFactory make : kGroups) {
+    quantize->groups.push_back(make());
+    for (const std::string& method : quantize->groups.back()->methods()) {
+      methods.push_back(method);
+      list += (list.empty() ? "" : ", ") + method;
+    }
+  }
+  verb->add_option("model", command.model, "model folder")->required();
+  verb->add_option("--method", command.method, list + " (default dynamic)")->check(CLI::IsMember(methods));
+  command.scheme.add_to(*verb);
+  verb->add_option("--data", command.data, "training data, for methods that train");
+  verb->add_option("--calibrate", command.calibrate, "texts to run the model over, for methods that measure");
+  verb->add_option("--eval", command.eval, "data for evaluation, before and after");
+  verb->add_option("--out", command.out, "folder to write")->required();
+  command.threshold.add_to(*verb);
+  command.data_flags.add_to(*verb);
+  for (const auto& group : quantize->groups) group->add_to(*verb);
 }
 
 }  // namespace fettle::cli

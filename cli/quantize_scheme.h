@@ -1,0 +1,28 @@
+// The options of `quantize` that say which integers the weights become: all methods that have integers take them.
+#pragma once
+
+#include <CLI/CLI.hpp>
+#include <string>
+#include <vector>
+
+#include "base/json.h"
+#include "compress/quantize/dynamic.h"
+
+namespace fettle::cli {
+
+struct SchemeFlags {
+  int bits = 0;  // 0: what the method has by itself
+  int group_size = 0;
+  bool embeddings = false;
+
+  void add_to(CLI::App& verb);
+  // Their names, for QuantizeGroup::flags_of.
+  static std::vector<std::string> flags();
+  // `defaults` (of the method) with what was given in its place. kUsage for what does not go together.
+  QuantizeOptions resolve(const QuantizeOptions& defaults) const;
+};
+
+// As the flags say it, for the manifest.
+Json flags_to_json(const QuantizeOptions& options);
+
+}  // namespace fettle::cli
