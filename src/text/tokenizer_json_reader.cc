@@ -16,17 +16,6 @@
 namespace fettle {
 namespace {
 
-std::string type_of(const Json& value, const char* part, const std::string& where) {
-  if (!value.is_object()) bad_input(where, fmt::format("\"{}\" is not an object", part));
-  return json_string(value, "type", where);
-}
-
-[[noreturn]] void unsupported(const char* part, const std::string& type, const char* supported,
-                              const std::string& where) {
-  bad_input(where, fmt::format("{} \"{}\" is not supported", part, printable(type)),
-            fmt::format("supported: {}", supported));
-}
-
 std::string decode_base64(std::string_view text, const std::string& where) {
   constexpr std::string_view kDigits = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
   std::array<int8_t, 256> values;
@@ -55,7 +44,7 @@ NormalizerStep read_replace(const Json& value, const std::string& where) {
   step.content = json_string(value, "content", where);
   if (pattern.contains("Regex")) {
     const std::string regex = json_string(pattern, "Regex", where);
-    if (regex != " {2,}") unsupported("the pattern of Replace,", regex, "\" {2,}\" and plain strings", where);
+    if (regex != " {2,}") unsupported_json_part("the pattern of Replace,", regex, "\" {2,}\" and plain strings", where);
     step.kind = Kind::kReplaceSpaces;
   } else {
     step.pattern = json_string(pattern, "String", where);
@@ -72,7 +61,7 @@ void read_normalizer_steps(const Json& value, TokenizerSpec& spec) {
                                                                  {"NFKD", Kind::kNfkd},
                                                                  {"Lowercase", Kind::kLowercase},
                                                                  {"StripAccents", Kind::kStripAccents}};
-  const std::string type = type_of(value, "normalizer", spec.where);
+  const std::string type = json_type_of(value, "normalizer", spec.where);
   NormalizerStep step;
   if (type == "Sequence") {
     const Json& list = json_member(value, "normalizers");
@@ -93,8 +82,8 @@ void read_normalizer_steps(const Json& value, TokenizerSpec& spec) {
   } else {
     const auto plain = std::ranges::find(kPlain, std::string_view(type), [](const auto& row) { return row.first; });
     if (plain == std::end(kPlain)) {
-      unsupported("normalizer", type, "Precompiled, NFC, NFD, NFKC, NFKD, Lowercase, StripAccents, Replace, Strip",
-                  spec.where);
+      unsupported_json_part("normalizer", type,
+                            "Precompiled, NFC, NFD, NFKC, NFKD, Lowercase, StripAccents, Replace, Strip", spec.where);
     }
     step.kind = plain->second;
   }
@@ -107,7 +96,8 @@ void read_normalizer(const Json& value, TokenizerSpec& spec) {
     return;
   }
   if (spec.kind == PieceModelKind::kBytePair) {
-    if (!value.is_null()) unsupported("normalizer", type_of(value, "normalizer", spec.where), "none", spec.where);
+    if (!value.is_null())
+      unsupported_json_part("normalizer", json_type_of(value, "normalizer", spec.where), "none", spec.where);
     return;
   }
   WordPieceOptions& options = spec.options;
@@ -116,8 +106,8 @@ void read_normalizer(const Json& value, TokenizerSpec& spec) {
     options.strip_accents = false;
     return;
   }
-  const std::string type = type_of(value, "normalizer", spec.where);
-  if (type != "BertNormalizer") unsupported("normalizer", type, "BertNormalizer", spec.where);
+  const std::string type = json_type_of(value, "normalizer", spec.where);
+  if (type != "BertNormalizer") unsupported_json_part("normalizer", type, "BertNormalizer", spec.where);
   options.clean_text = json_bool_or(value, "clean_text", true, spec.where);
   options.split_chinese = json_bool_or(value, "handle_chinese_chars", true, spec.where);
   options.lowercase = json_bool_or(value, "lowercase", true, spec.where);
@@ -132,7 +122,7 @@ PieceModelKind model_kind(const Json& model, const ModelCut& cut, const std::str
   if (type == "WordPiece") return PieceModelKind::kWordPiece;
   if (type == "BPE") return PieceModelKind::kBytePair;
   if (type == "Unigram") return PieceModelKind::kUnigram;
-  unsupported("model", type, "WordPiece, BPE, Unigram", where);
+  unsupported_json_part("model", type, "WordPiece, BPE, Unigram", where);
 }
 
 void read_wordpiece(const Json& model, std::string_view vocab, TokenizerSpec& spec) {
@@ -192,13 +182,13 @@ void read_model(const Json& model, const ModelCut& cut, TokenizerSpec& spec) {
 }
 
 void read_byte_level(const Json& pre_tokenizer, TokenizerSpec& spec) {
-  const std::string type = type_of(pre_tokenizer, "pre_tokenizer", spec.where);
+  const std::string type = json_type_of(pre_tokenizer, "pre_tokenizer", spec.where);
   if (type == "Sequence") {
     const Json& list = json_member(pre_tokenizer, "pretokenizers");
     if (list.is_array() && list.size() == 1) return read_byte_level(list[0], spec);
   }
   if (type != "ByteLevel" || !json_bool_or(pre_tokenizer, "use_regex", true, spec.where)) {
-    unsupported("pre_tokenizer", type, "ByteLevel with its own pattern", spec.where);
+    unsupported_json_part("pre_tokenizer", type, "ByteLevel with its own pattern", spec.where);
   }
   spec.byte_pair.add_prefix_space = json_bool_or(pre_tokenizer, "add_prefix_space", true, spec.where);
 }
@@ -209,7 +199,7 @@ MetaspacePrepend read_prepend(const Json& metaspace, const std::string& where) {
   if (scheme == "always") return MetaspacePrepend::kAlways;
   if (scheme == "first") return MetaspacePrepend::kFirst;
   if (scheme == "never") return MetaspacePrepend::kNever;
-  unsupported("prepend_scheme", scheme, "always, first, never", where);
+  unsupported_json_part("prepend_scheme", scheme, "always, first, never", where);
 }
 
 // `Metaspace`, `WhitespaceSplit` and then `Metaspace`, or nothing.
@@ -217,7 +207,7 @@ void read_unigram_pre_tokenizer(const Json& value, TokenizerSpec& spec) {
   constexpr const char* kSupported = "Metaspace, also behind WhitespaceSplit";
   if (value.is_null()) return;
   UnigramOptions& options = spec.unigram.options;
-  const std::string type = type_of(value, "pre_tokenizer", spec.where);
+  const std::string type = json_type_of(value, "pre_tokenizer", spec.where);
   if (type == "Sequence") {
     const Json& list = json_member(value, "pretokenizers");
     if (!list.is_array()) bad_input(spec.where, "the pre_tokenizer's \"pretokenizers\" is not an array");
@@ -227,22 +217,22 @@ void read_unigram_pre_tokenizer(const Json& value, TokenizerSpec& spec) {
     return;
   } else if (type == "Metaspace" && !options.metaspace) {
     const std::string symbol = json_string_or(value, "replacement", std::string(kSpaceText), spec.where);
-    if (symbol != kSpaceText) unsupported("replacement", symbol, "\u2581", spec.where);
+    if (symbol != kSpaceText) unsupported_json_part("replacement", symbol, "\u2581", spec.where);
     options.metaspace = true;
     options.prepend = read_prepend(value, spec.where);
     options.splits = json_bool_or(value, "split", true, spec.where);
   } else {
-    unsupported("pre_tokenizer", type, kSupported, spec.where);
+    unsupported_json_part("pre_tokenizer", type, kSupported, spec.where);
   }
   const bool fits = options.metaspace && options.prepend == MetaspacePrepend::kAlways && options.splits;
-  if (options.splits_at_white_space && !fits) unsupported("pre_tokenizer", type, kSupported, spec.where);
+  if (options.splits_at_white_space && !fits) unsupported_json_part("pre_tokenizer", type, kSupported, spec.where);
 }
 
 void read_pre_tokenizer(const Json& value, TokenizerSpec& spec) {
   if (spec.kind == PieceModelKind::kUnigram) return read_unigram_pre_tokenizer(value, spec);
   if (spec.kind == PieceModelKind::kBytePair) return read_byte_level(value, spec);
-  const std::string type = type_of(value, "pre_tokenizer", spec.where);
-  if (type != "BertPreTokenizer") unsupported("pre_tokenizer", type, "BertPreTokenizer", spec.where);
+  const std::string type = json_type_of(value, "pre_tokenizer", spec.where);
+  if (type != "BertPreTokenizer") unsupported_json_part("pre_tokenizer", type, "BertPreTokenizer", spec.where);
 }
 
 void read_added_tokens(const Json& list, TokenizerSpec& spec) {
@@ -255,103 +245,10 @@ void read_added_tokens(const Json& list, TokenizerSpec& spec) {
   }
 }
 
-int32_t checked_id(const Json& value, const std::string& where) {
-  if (!value.is_number_integer() || value < 0 || value >= kMaxVocabulary) {
-    bad_input(where, "a token id of the post-processor is not an integer in range");
-  }
-  return value.get<int32_t>();
-}
-
-std::vector<TemplateItem> read_template(const Json& list, const Json& specials, const std::string& where) {
-  if (!list.is_array()) bad_input(where, "the post-processor's template is not an array");
-  std::vector<TemplateItem> items;
-  for (const Json& entry : list) {
-    if (!entry.is_object() || entry.size() != 1 || !entry.begin().value().is_object()) {
-      bad_input(where, "an item of the post-processor's template is malformed");
-    }
-    const Json& body = entry.begin().value();
-    TemplateItem item;
-    item.type_id = static_cast<int32_t>(json_int_or(body, "type_id", 0, 0, 255, where));
-    const std::string id = json_string(body, "id", where);
-    if (entry.begin().key() == "Sequence") {
-      if (id != "A" && id != "B") bad_input(where, "a template's sequence is neither A nor B");
-      item.kind = id == "A" ? TemplateItem::Kind::kFirst : TemplateItem::Kind::kSecond;
-    } else if (entry.begin().key() == "SpecialToken") {
-      const Json& ids = json_member(json_object_member(specials, id.c_str(), where), "ids");
-      if (!ids.is_array())
-        bad_input(where, fmt::format("special token \"{}\" of the template has no ids", printable(id)));
-      for (const Json& value : ids) item.ids.push_back(checked_id(value, where));
-    } else {
-      bad_input(where, "an item of the post-processor's template is neither Sequence nor SpecialToken");
-    }
-    items.push_back(std::move(item));
-  }
-  return items;
-}
-
-void read_template_processing(const Json& value, TokenizerSpec& spec) {
-  using Kind = TemplateItem::Kind;
-  const Json& specials = json_object_member(value, "special_tokens", spec.where);
-  spec.single = read_template(json_member(value, "single"), specials, spec.where);
-  spec.pair = read_template(json_member(value, "pair"), specials, spec.where);
-  const auto count = [](const std::vector<TemplateItem>& items, Kind kind) {
-    return std::count_if(items.begin(), items.end(), [kind](const TemplateItem& item) { return item.kind == kind; });
-  };
-  if (count(spec.single, Kind::kFirst) != 1 || count(spec.single, Kind::kSecond) != 0 ||
-      count(spec.pair, Kind::kFirst) != 1 || count(spec.pair, Kind::kSecond) != 1) {
-    bad_input(spec.where, "the post-processor's templates do not have each sequence once");
-  }
-}
-
-// `BertProcessing` and `RobertaProcessing`: {"cls": ["<s>", 0], "sep": ["</s>", 2]}.
-void read_fixed_processing(const Json& value, bool is_roberta, TokenizerSpec& spec) {
-  const auto read = [&](const char* key, std::string& name) {
-    const Json& item = json_member(value, key);
-    if (!item.is_array() || item.size() != 2 || !item[0].is_string()) {
-      bad_input(spec.where, fmt::format("\"{}\" is not [token, id]", key));
-    }
-    name = item[0].get<std::string>();
-    return checked_id(item[1], spec.where);
-  };
-  const int32_t cls = read("cls", spec.options.cls_token);
-  const int32_t sep = read("sep", spec.options.sep_token);
-  if (!is_roberta) return set_bert_template(cls, sep, spec);
-  set_roberta_template(cls, sep, spec);
-  spec.trimming.on = json_bool_or(value, "trim_offsets", true, spec.where);
-  spec.trimming.add_prefix_space = json_bool_or(value, "add_prefix_space", true, spec.where);
-}
-
-void read_processor(const Json& value, TokenizerSpec& spec) {
-  const std::string type = type_of(value, "post_processor", spec.where);
-  if (type == "TemplateProcessing") return read_template_processing(value, spec);
-  if (type == "BertProcessing") return read_fixed_processing(value, false, spec);
-  if (type == "RobertaProcessing") return read_fixed_processing(value, true, spec);
-  if (type != "ByteLevel") {
-    unsupported("post_processor", type, "TemplateProcessing, BertProcessing, RobertaProcessing, ByteLevel", spec.where);
-  }
-  spec.trimming.on = json_bool_or(value, "trim_offsets", true, spec.where);
-  spec.trimming.add_prefix_space = json_bool_or(value, "add_prefix_space", true, spec.where);
-}
-
-// A sequence may have one that trims offsets and one template.
-void read_post_processor(const Json& value, TokenizerSpec& spec) {
-  set_bare_template(spec);
-  if (value.is_null()) return;
-  if (type_of(value, "post_processor", spec.where) != "Sequence") return read_processor(value, spec);
-  const Json& list = json_member(value, "processors");
-  if (!list.is_array()) bad_input(spec.where, "the post-processor's \"processors\" is not an array");
-  int n_templates = 0;
-  for (const Json& processor : list) {
-    n_templates += type_of(processor, "post_processor", spec.where) != "ByteLevel";
-    if (n_templates > 1) bad_input(spec.where, "more than one template in the post-processor is not supported");
-    read_processor(processor, spec);
-  }
-}
-
 void read_decoder(const Json& value, TokenizerSpec& spec) {
   spec.decoder = DecoderKind::kNone;
   if (value.is_null()) return;
-  const std::string type = type_of(value, "decoder", spec.where);
+  const std::string type = json_type_of(value, "decoder", spec.where);
   if (type == "ByteLevel") {
     spec.decoder = DecoderKind::kByteLevel;
     return;
@@ -361,13 +258,23 @@ void read_decoder(const Json& value, TokenizerSpec& spec) {
     spec.decoder_drops_first_space = read_prepend(value, spec.where) != MetaspacePrepend::kNever;
     return;
   }
-  if (type != "WordPiece") unsupported("decoder", type, "WordPiece, ByteLevel, Metaspace", spec.where);
+  if (type != "WordPiece") unsupported_json_part("decoder", type, "WordPiece, ByteLevel, Metaspace", spec.where);
   spec.decoder = DecoderKind::kWordPiece;
   spec.decoder_prefix = json_string_or(value, "prefix", "##", spec.where);
   spec.decoder_cleanup = json_bool_or(value, "cleanup", true, spec.where);
 }
 
 }  // namespace
+
+std::string json_type_of(const Json& value, const char* part, const std::string& where) {
+  if (!value.is_object()) bad_input(where, fmt::format("\"{}\" is not an object", part));
+  return json_string(value, "type", where);
+}
+
+void unsupported_json_part(const char* part, const std::string& type, const char* supported, const std::string& where) {
+  bad_input(where, fmt::format("{} \"{}\" is not supported", part, printable(type)),
+            fmt::format("supported: {}", supported));
+}
 
 const Json& json_member(const Json& object, const char* key) {
   static const Json kNull;
@@ -406,37 +313,6 @@ AddedToken read_added_token(const Json& item, int64_t id, const std::string& whe
   token.rstrip = json_bool_or(item, "rstrip", false, where);
   token.normalized = json_bool_or(item, "normalized", !token.special, where);
   return checked_added_token(std::move(token), where);
-}
-
-void set_bert_template(int32_t cls, int32_t sep, TokenizerSpec& spec) {
-  using Kind = TemplateItem::Kind;
-  spec.single = {{Kind::kSpecial, {cls}, 0}, {Kind::kFirst, {}, 0}, {Kind::kSpecial, {sep}, 0}};
-  spec.pair = spec.single;
-  spec.pair.push_back({Kind::kSecond, {}, 1});
-  spec.pair.push_back({Kind::kSpecial, {sep}, 1});
-}
-
-void set_roberta_template(int32_t cls, int32_t sep, TokenizerSpec& spec) {
-  using Kind = TemplateItem::Kind;
-  spec.single = {{Kind::kSpecial, {cls}, 0}, {Kind::kFirst, {}, 0}, {Kind::kSpecial, {sep}, 0}};
-  spec.pair = spec.single;
-  spec.pair.push_back({Kind::kSpecial, {sep}, 0});
-  spec.pair.push_back({Kind::kSecond, {}, 0});
-  spec.pair.push_back({Kind::kSpecial, {sep}, 0});
-}
-
-void set_t5_template(int32_t eos, TokenizerSpec& spec) {
-  using Kind = TemplateItem::Kind;
-  spec.single = {{Kind::kFirst, {}, 0}, {Kind::kSpecial, {eos}, 0}};
-  spec.pair = spec.single;
-  spec.pair.push_back({Kind::kSecond, {}, 0});
-  spec.pair.push_back({Kind::kSpecial, {eos}, 0});
-}
-
-void set_bare_template(TokenizerSpec& spec) {
-  using Kind = TemplateItem::Kind;
-  spec.single = {{Kind::kFirst, {}, 0}};
-  spec.pair = {{Kind::kFirst, {}, 0}, {Kind::kSecond, {}, 1}};
 }
 
 void set_byte_pair_defaults(TokenizerSpec& spec) {

@@ -14,6 +14,13 @@ const Json& json_member(const Json& object, const char* key);
 // The same; kBadInput when it is no object.
 const Json& json_object_member(const Json& object, const char* key, const std::string& where);
 std::optional<bool> json_optional_bool(const Json& object, const char* key, const std::string& where);
+// Its "type"; kBadInput when it is no object, naming it `part`.
+std::string json_type_of(const Json& value, const char* part, const std::string& where);
+[[noreturn]] void unsupported_json_part(const char* part, const std::string& type, const char* supported,
+                                        const std::string& where);
+
+// The post-processor; a sequence may have one that trims offsets and one template.
+void read_post_processor(const Json& value, TokenizerSpec& spec);
 
 // {"content": …, "special": …, …}. kBadInput when its content is empty or too long.
 AddedToken read_added_token(const Json& item, int64_t id, const std::string& where);
