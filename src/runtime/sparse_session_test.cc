@@ -55,7 +55,7 @@ TEST(SparseSession, AnswersAsTheDenseModel) {
       for (const KernelTable* table : supported_tables()) {
         SCOPED_TRACE(testing::Message() << encoding_name(numbers) << ", 1 of " << one_of << ", " << table->name);
         for (const bool fast_path : {true, false}) {
-          const SessionOptions options{.n_threads = 2, .isa = std::string(table->name), .fast_path = fast_path};
+          const SessionOptions options{.n_threads = 2, .fast_path = fast_path, .isa = std::string(table->name)};
           EXPECT_EQ(logits(thin, options), logits(dense, options));
         }
       }
