@@ -124,7 +124,8 @@ class RecipeRun {
     const auto set = [&](const char* key, const Json& value) {
       if (!step.options.contains(key) && has_option(std::string("--") + key)) step.options[key] = value;
     };
-    if (!command_.data.empty()) set("data", command_.data);
+    const std::string data_option = data_option_of(step);
+    if (!command_.data.empty() && !data_option.empty()) set(data_option.c_str(), command_.data);
     if (!command_.eval.empty()) set("eval", command_.eval);
     set("seed", globals_.seed);
     if (globals_.threads > 0) set("threads", globals_.threads);

@@ -4,6 +4,8 @@
 
 #include <algorithm>
 #include <array>
+#include <initializer_list>
+#include <string_view>
 
 #include "base/error.h"
 
@@ -84,6 +86,30 @@ Recipe parse_recipe(const Json& json, std::string_view where) {
     recipe.steps.push_back(parse_step(steps[i], fmt::format("{}: steps[{}]", at, i)));
   }
   return recipe;
+}
+
+std::string data_option_of(const RecipeStep& step) {
+  const Json& options = step.options;
+  if (step.verb == "train" || step.verb == "distill") return "data";
+  if (options.contains("epochs") || options.contains("max_steps")) return "data";
+  const auto word = [&](const char* key, const char* otherwise) {
+    const auto found = options.find(key);
+    return found != options.end() && found->is_string() ? found->get<std::string>() : std::string(otherwise);
+  };
+  const auto is_one_of = [](const std::string& name, std::initializer_list<std::string_view> names) {
+    return std::ranges::find(names, name) != names.end();
+  };
+  const std::string method = word("method", "dynamic");
+  if (step.verb == "quantize") {
+    if (is_one_of(method, {"dynamic", "rtn", "bf16", "f16"})) return "";
+    return method == "qat" ? "data" : "calibrate";
+  }
+  if (step.verb == "factorize") return is_one_of(method, {"weighted-svd", "embedding"}) ? "data" : "";
+  const bool is_ranked = is_one_of(method, {"heads", "neurons", "joint", "hidden"});
+  const bool reads = method == "vocabulary" || options.contains("reconstruct") ||
+                     (method == "layers" && is_one_of(word("which", "top"), {"contribution", "gradient"})) ||
+                     (is_ranked && word("importance", "gradient") != "magnitude");
+  return reads ? "data" : "";
 }
 
 std::vector<std::string> step_arguments(const RecipeStep& step, const RecipePlaces& places, bool is_manifest,

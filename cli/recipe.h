@@ -25,6 +25,10 @@ struct Recipe {
 };
 Recipe parse_recipe(const Json& json, std::string_view where);
 
+// The option that a step takes the recipe's data as: "data", "calibrate", or "" where its method reads none, for which
+// its verb would refuse them.
+std::string data_option_of(const RecipeStep& step);
+
 // Where steps put their models, and what {model}, {parent} and {previous} stand for in their options.
 struct RecipePlaces {
   std::string model;

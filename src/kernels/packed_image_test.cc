@@ -121,6 +121,11 @@ TEST_P(Images, OfAnyBytesAreHarmless) {
       std::vector<std::byte> bytes(packing.pack(*table, nullptr)->image().size());
       for (std::byte& byte : bytes) byte = static_cast<std::byte>(random.below(256));
       const PackedImage image = kept(bytes);
+      // Quads say how many they are, and are refused.
+      if (packing.name == "int8 quads" && table->sparse_below > 0) {
+        EXPECT_THROW(packing.pack(*table, &image), Error);
+        continue;
+      }
       const std::vector<float> y = p_.run(*packing.pack(*table, &image), pool);
       for (int64_t r = 0; r < p_.shape.rows; ++r) {
         for (int64_t o = p_.shape.out; o < p_.ldy; ++o) ASSERT_EQ(y[static_cast<size_t>(r * p_.ldy + o)], kUntouched);

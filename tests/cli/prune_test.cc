@@ -106,12 +106,13 @@ TEST_F(Prune, RecipesAreReplayedToTheSameBytes) {
                     {{"verb", "distill"},
                      {"from", "parent"},
                      {"options", {{"student", "{previous}"}, {"max_steps", 2}, {"alpha", 0.25}}}},
+                    {{"verb", "prune"}, {"options", {{"method", "magnitude"}, {"target", "30%"}}}},
                     {{"verb", "quantize"}, {"options", {{"method", "dynamic"}, {"embeddings", true}}}}}}});
   const std::string recipe = "run-recipe " + m + " --recipe " + path("recipe.json") + " --data " + data() +
                              " --threads 1 --quiet --json --out ";
   const test::Outcome first = run(recipe + path("a"));
   ASSERT_EQ(first.code, 0) << first.err;
-  EXPECT_EQ(first.json()["steps"].size(), 3u);
+  EXPECT_EQ(first.json()["steps"].size(), 4u);
   EXPECT_FALSE(std::filesystem::exists(folder_ / "a.steps"));
   ASSERT_EQ(run(recipe + path("b") + " --keep-steps").code, 0);
   EXPECT_EQ(read_file(folder_ / "a/model.safetensors"), read_file(folder_ / "b/model.safetensors"));
