@@ -61,7 +61,8 @@ Json as_flags_have_it(const Json& options) {
     if (is_default) continue;
     if (key == "class_weights" && value.is_string() && value != "balanced") {
       std::string list;
-      for (const auto& [label, weight] : parse_json(value.get<std::string>(), "class_weights").items()) {
+      const Json weights = parse_json(value.get<std::string>(), "class_weights");
+      for (const auto& [label, weight] : weights.items()) {
         list += (list.empty() ? "" : ",") + label + "=" + weight.dump();
       }
       flags[key] = list;
