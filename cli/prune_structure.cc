@@ -37,8 +37,10 @@ class StructureGroup final : public PruneGroup {
                     "contribution (1 - cosine of in and out) or gradient")
         ->check(CLI::IsMember({"top", "bottom", "alternate", "symmetric", "contribution", "gradient"}));
     verb.add_option("--importance", importance_,
-                    "heads, neurons, joint, hidden: gradient (default) or taylor, both on --data; magnitude needs none")
-        ->check(CLI::IsMember({"gradient", "taylor", "magnitude"}));
+                    "heads, neurons, joint, hidden: gradient (default), taylor or fisher (joint's default) on --data; "
+                    "magnitude "
+                    "needs none")
+        ->check(CLI::IsMember({"gradient", "taylor", "fisher", "magnitude"}));
     verb.add_option("--importance-data", importance_data_, "measure importance on this too, and compare the ranks");
     verb.add_option("--examples", examples_, "of --data that importance and --reconstruct see at most (default 1024)")
         ->check(CLI::Range(int64_t{1}, INT64_MAX));
@@ -103,9 +105,14 @@ class StructureGroup final : public PruneGroup {
   }
 
  private:
+  // Heads and neurons are weighed against each other by what adds up.
+  std::string importance_of(const PruneCommand& command) const {
+    if (!importance_.empty()) return importance_;
+    return command.method == "joint" ? "fisher" : "gradient";
+  }
   bool needs_data(const PruneCommand& command) const {
     if (command.method == "layers") return which_ == "contribution" || which_ == "gradient";
-    return importance_ != "magnitude";
+    return importance_of(command) != "magnitude";
   }
   std::vector<PartKind> scores_of(const PruneCommand& command) const {
     if (command.method == "layers") {
@@ -118,7 +125,7 @@ class StructureGroup final : public PruneGroup {
   }
 
   ImportanceOptions importance_options(const PruneCommand& command, const Globals& globals) const {
-    return {.kind = parse_importance(command.method == "layers" ? which_ : importance_),
+    return {.kind = parse_importance(command.method == "layers" ? which_ : importance_of(command)),
             .max_examples = examples_,
             .max_length = command.train_flags.options.max_length,
             .n_threads = globals.threads,
@@ -135,7 +142,7 @@ class StructureGroup final : public PruneGroup {
     options.choice.global = ranking_ == "global";
     options.choice.neuron_step = neuron_step_;
     options.importance = importance_options(command, globals);
-    outcome.options = {{"importance", importance_}, {"ranking", ranking_}, {"rounds", rounds_}};
+    outcome.options = {{"importance", importance_of(command)}, {"ranking", ranking_}, {"rounds", rounds_}};
     if (normalize_) outcome.options["normalize"] = true;
     if (reconstruct_) outcome.options["reconstruct"] = true;
     if (command.method != "heads") outcome.options["neuron_step"] = neuron_step_;
@@ -256,7 +263,7 @@ class StructureGroup final : public PruneGroup {
   }
 
   std::string which_ = "top";
-  std::string importance_ = "gradient";
+  std::string importance_;  // "": by the method
   std::string importance_data_;
   int64_t examples_ = 1024;
   std::string ranking_ = "global";

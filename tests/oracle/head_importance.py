@@ -47,6 +47,7 @@ def main(folder):
     scores = {
         "gradient": [layer.abs().mean(0).tolist() for layer in by_layer],
         "taylor": [layer.mean(0).abs().tolist() for layer in by_layer],
+        "fisher": [(layer ** 2).mean(0).tolist() for layer in by_layer],
     }
     with open(os.path.join(folder, "importance.json"), "w") as file:
         json.dump(scores, file)

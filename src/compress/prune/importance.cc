@@ -21,6 +21,7 @@ namespace {
 
 constexpr std::pair<ImportanceKind, std::string_view> kNames[] = {{ImportanceKind::kGradient, "gradient"},
                                                                   {ImportanceKind::kTaylor, "taylor"},
+                                                                  {ImportanceKind::kFisher, "fisher"},
                                                                   {ImportanceKind::kMagnitude, "magnitude"},
                                                                   {ImportanceKind::kContribution, "contribution"}};
 
@@ -136,6 +137,11 @@ GatedLoss build_gated_loss(const ModelConfig& config, const std::vector<PartKind
   return result;
 }
 
+double summand(ImportanceKind kind, double gradient) {
+  if (kind == ImportanceKind::kTaylor) return gradient;
+  return kind == ImportanceKind::kFisher ? gradient * gradient : std::fabs(gradient);
+}
+
 void check_labels(const Model& model, const Dataset& data) {
   const std::string where = data.source.empty() ? "data" : data.source;
   if (model.config.labels.empty() || model.config.problem != ProblemType::kSingleLabel) {
@@ -187,7 +193,7 @@ std::vector<PartScores> by_gradient(const Model& given, const Dataset& data, con
         for (size_t p = 0; p < sums[g].size(); ++p) {
           // The loss is a mean over the batch, which the gates of one example move by its share.
           const double of_example = static_cast<double>(row[p]) * static_cast<double>(n);
-          sums[g][p] += options.kind == ImportanceKind::kTaylor ? of_example : std::fabs(of_example);
+          sums[g][p] += summand(options.kind, of_example);
         }
       }
     }

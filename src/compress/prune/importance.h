@@ -16,10 +16,13 @@ enum class ImportanceKind : uint8_t {
   kGradient,  // mean over the examples of |∂L/∂ξ| at gates ξ = 1 (Michel, Levy & Neubig 2019)
   kTaylor,  // |mean over the examples of ∂L/∂ξ|, which is |Σ w · ∂L/∂w| over the weights that read the part's
             // output: the loss's first-order change without it (Molchanov et al. 2019)
+  kFisher,  // mean over the examples of (∂L/∂ξ)²: twice the loss's second-order change without the part. It adds up
+            // over parts as the others do not, so that heads and neurons can be weighed against each other (Kwon et al.
+            // 2022)
   kMagnitude,    // without data: the norms of the weights that make the part's output times those that read it
   kContribution  // layers: 1 - cosine of a token's hidden states before and behind, mean over the tokens
 };
-// "gradient", "taylor", "magnitude", "contribution"; kUsage for others.
+// "gradient", "taylor", "fisher", "magnitude", "contribution"; kUsage for others.
 ImportanceKind parse_importance(std::string_view name);
 std::string_view importance_name(ImportanceKind kind);
 

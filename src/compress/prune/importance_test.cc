@@ -47,6 +47,7 @@ std::vector<double> losses(const Model& model, const Dataset& data, const GateIn
 struct Differences {
   double gradient = 0;  // mean of the absolute values
   double taylor = 0;    // absolute value of the mean
+  double fisher = 0;    // mean of the squares
 };
 
 Differences by_central_differences(const Model& model, const Dataset& data, const GateInput& gate, int64_t part) {
@@ -57,6 +58,7 @@ Differences by_central_differences(const Model& model, const Dataset& data, cons
     const double slope = (up[s] - down[s]) / (2 * kStep);
     d.gradient += std::fabs(slope) / static_cast<double>(up.size());
     d.taylor += slope / static_cast<double>(up.size());
+    d.fisher += slope * slope / static_cast<double>(up.size());
   }
   d.taylor = std::fabs(d.taylor);
   return d;
@@ -78,6 +80,8 @@ TEST(Importance, IsWhatCentralDifferencesSay) {
       const PartScores gradient = measure_importance(model, data, {kind}, options)[0];
       options.kind = ImportanceKind::kTaylor;
       const PartScores taylor = measure_importance(model, data, {kind}, options)[0];
+      options.kind = ImportanceKind::kFisher;
+      const PartScores fisher = measure_importance(model, data, {kind}, options)[0];
       Graph graph = build_graph(model.config, {.head = GraphOptions::Head::kClassifier});
       const std::vector<GateInput> gates = add_gates(graph, model.config, kind);
       for (const GateInput& gate : {gates.front(), gates.back()}) {
@@ -85,6 +89,7 @@ TEST(Importance, IsWhatCentralDifferencesSay) {
           const Differences expected = by_central_differences(model, data, gate, part);
           EXPECT_NEAR(at(gradient, gate, part), expected.gradient, 2e-3 * (1 + expected.gradient));
           EXPECT_NEAR(at(taylor, gate, part), expected.taylor, 2e-3 * (1 + expected.taylor));
+          EXPECT_NEAR(at(fisher, gate, part), expected.fisher, 4e-3 * (1 + expected.fisher));
         }
       }
     }
@@ -110,7 +115,7 @@ TEST(Importance, OfHeadsIsPyTorchs) {
   const PythonResult result = run_oracle("head_importance.py", "'" + folder + "'");
   ASSERT_EQ(result.status, 0) << result.output;
   const Json expected = read_json(folder + "/importance.json");
-  for (const ImportanceKind kind : {ImportanceKind::kGradient, ImportanceKind::kTaylor}) {
+  for (const ImportanceKind kind : {ImportanceKind::kGradient, ImportanceKind::kTaylor, ImportanceKind::kFisher}) {
     const Json& wanted = expected[std::string(importance_name(kind))];
     const PartScores scores = measure_importance(model, data, {PartKind::kHeads}, {.kind = kind, .batch_size = 4})[0];
     for (size_t layer = 0; layer < 4; ++layer) {
@@ -130,7 +135,8 @@ TEST(Importance, OfAPartThatDoesNothingIsZero) {
     for (int64_t c = 16; c < 32; ++c) weight.mutable_data<float>()[r * 64 + c] = 0;
   }
   model.parameters.set(output, EncodedTensor::dense(std::move(weight)));
-  for (const ImportanceKind kind : {ImportanceKind::kGradient, ImportanceKind::kTaylor, ImportanceKind::kMagnitude}) {
+  for (const ImportanceKind kind :
+       {ImportanceKind::kGradient, ImportanceKind::kTaylor, ImportanceKind::kFisher, ImportanceKind::kMagnitude}) {
     const PartScores scores = measure_importance(model, test::toy_data(6, 2), {PartKind::kHeads}, {.kind = kind})[0];
     EXPECT_EQ(scores.by_layer[2][1], 0);
     EXPECT_GT(scores.by_layer[2][0], 0);
