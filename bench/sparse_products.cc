@@ -1,7 +1,7 @@
 // Sparse int8 weights against dense ones, in the same run and in turns: the four products of BERT-base layers, each
 // layer's weights its own, by tokens, share of zeros and pattern, for one kernel table.
 //
-//   sparse_products [TABLE [THREADS]]
+//   sparse_products [TABLE [THREADS [PATTERN]]]      PATTERN: 4x1, 32x32, single; default: all
 //
 // A line: table, pattern, share of zeros in percent, tokens, milliseconds of twelve dense layers and of twelve sparse
 // ones (medians), and their ratio.
@@ -67,7 +67,7 @@ double median(std::vector<double> values) {
   return values[values.size() / 2];
 }
 
-void run(const KernelTable& table, int n_threads) {
+void run(const KernelTable& table, int n_threads, const std::string& only) {
   constexpr int kRounds = 9;
   ThreadPool pool(n_threads);
   std::vector<float> x(static_cast<size_t>(512 * 4 * kHidden));
@@ -75,6 +75,7 @@ void run(const KernelTable& table, int n_threads) {
   Philox random(2);
   for (float& value : x) value = random.normal();
   for (const Pattern& pattern : kPatterns) {
+    if (!only.empty() && only != pattern.name) continue;
     for (const int percent : {50, 70, 80, 90, 95, 97}) {
       Linears dense;
       Linears sparse;
@@ -113,6 +114,6 @@ void run(const KernelTable& table, int n_threads) {
 }  // namespace fettle
 
 int main(int argc, char** argv) {
-  fettle::run(fettle::table_named(argc > 1 ? argv[1] : ""), argc > 2 ? std::atoi(argv[2]) : 1);
+  fettle::run(fettle::table_named(argc > 1 ? argv[1] : ""), argc > 2 ? std::atoi(argv[2]) : 1, argc > 3 ? argv[3] : "");
   return 0;
 }
