@@ -78,6 +78,9 @@ Json layers_json(const QuantizeReport& report) {
     layers.push_back(Json{{"name", layer.name},
                           {"encoding", layer.encoding},
                           {"shape", layer.shape},
+                          {"input_bits", layer.input_bits},
+                          {"bits_per_weight", layer.bits_per_weight},
+                          {"outlier_ratio", layer.outlier_ratio},
                           {"rmse", layer.rmse},
                           {"cosine", layer.cosine}});
   }
@@ -112,10 +115,12 @@ int run_quantize(const QuantizeVerb& quantize, const Globals& globals) {
   check_command(quantize);
   const std::optional<QuantizeOptions> scheme = quantize.chosen().scheme(command);
   refuse_existing(command.out, globals);
+  command.page.refuse_existing(globals);
   const auto original = load_shared(command.model);
   Model model = *original;
   QuantizeJob job{original, scheme.value_or(QuantizeOptions{}), {}, command, globals};
   if (scheme) job.plan = make_plan(model, *scheme);
+  if (command.is_given("--group")) require_whole_groups(model, job.plan);
   QuantizeOutcome outcome = quantize.chosen().run(model, job);
 
   Json options{{"method", command.method}};
@@ -130,6 +135,7 @@ int run_quantize(const QuantizeVerb& quantize, const Globals& globals) {
   const Json measured = measure_change(model, job);
   if (!measured.empty()) record_measurements(model, measured);
   save_model(model, command.out, globals.force);
+  command.page.write(outcome.report, command.model, command.method, globals);
 
   Json json = outcome.has_trained ? to_json(outcome.training) : Json::object();
   json["method"] = command.method;
@@ -168,6 +174,7 @@ void add_quantize(Program& program) {
   verb->add_option("model", command.model, "model folder")->required();
   verb->add_option("--method", command.method, list + " (default dynamic)")->check(CLI::IsMember(methods));
   command.scheme.add_to(*verb);
+  command.page.add_to(*verb);
   verb->add_option("--data", command.data, "training data, for methods that train");
   verb->add_option("--calibrate", command.calibrate, "texts to run the model over, for methods that measure");
   verb->add_option("--eval", command.eval, "data for evaluation, before and after");

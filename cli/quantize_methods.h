@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "cli/app.h"
+#include "cli/quantize_page.h"
 #include "cli/quantize_scheme.h"
 #include "compress/quantize/plan.h"
 #include "train/trainer.h"
@@ -23,6 +24,7 @@ struct QuantizeCommand {
   std::string eval;       // the quality before and after is measured on these
   std::string out;
   SchemeFlags scheme;
+  QuantizePageFlag page;
   DataFlags data_flags;
   ThresholdFlags threshold;
   const CLI::App* verb = nullptr;

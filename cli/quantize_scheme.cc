@@ -7,30 +7,76 @@
 
 namespace fettle::cli {
 
+namespace {
+
+constexpr const char* kChannel = "channel";
+
+int group_of(const std::string& text) {
+  if (text.empty()) return QuantizeOptions::kDefaultGroup;
+  return text == kChannel ? 0 : std::stoi(text);
+}
+
+}  // namespace
+
 void SchemeFlags::add_to(CLI::App& verb) {
-  verb.add_option("--bits", bits, "of a weight: 8 (dynamic's default) or 4 (rtn's)")->check(CLI::IsMember({4, 8}));
-  verb.add_option("--group", group_size, "with 4 bits: inputs that share a scale: 32 (default), 64 or 128")
-      ->check(CLI::IsMember({32, 64, 128}));
-  verb.add_flag("--embeddings", embeddings, "embedding tables too (8 bits)");
+  verb.add_option("--bits", bits, "of a weight: 8 (default; of rtn 4), 6, 4, 3 or 2")
+      ->check(CLI::IsMember({8, 6, 4, 3, 2}));
+  verb.add_option("--group", group,
+                  "inputs that share a scale: 32 (default below 8 bits), 64, 128, or channel (default with 8 bits): "
+                  "all of an output's")
+      ->check(CLI::IsMember({"32", "64", "128", kChannel}));
+  verb.add_option("--granularity", granularity,
+                  "tensor: with 8 bits, one scale for all weights of a linear; channel: as --group channel")
+      ->check(CLI::IsMember({"tensor", kChannel}));
+  verb.add_flag("--asymmetric", asymmetric, "each scale with a zero point: for weights that lie on one side of zero");
+  verb.add_option("--activations", activations,
+                  "bits of a linear's inputs: 8 (default) or 16 (rtn's default): they stay floats")
+      ->check(CLI::IsMember({8, 16}));
+  verb.add_flag("--embeddings{8}", embeddings, "embedding tables too, with 8 bits; fewer: --embeddings=4");
+  verb.add_option("--head-bits", head_bits,
+                  "of pooler and classifier: 8 (default), 6, 4, 3, 2, or 32: they stay floats")
+      ->check(CLI::IsMember({32, 8, 6, 4, 3, 2}));
 }
 
 std::vector<std::string> SchemeFlags::flags() {
-  return {"--bits", "--group", "--embeddings"};
+  return {"--bits", "--group", "--granularity", "--asymmetric", "--activations", "--embeddings", "--head-bits"};
 }
 
 QuantizeOptions SchemeFlags::resolve(const QuantizeOptions& defaults) const {
   QuantizeOptions options = defaults;
-  options.embeddings = embeddings;
   if (bits != 0) options.bits = bits;
-  if (group_size == 0) return options;
-  if (options.bits != 4) usage_error("--group", "needs 4 bits");
-  options.group_size = group_size;
+  if (activations != 0) options.input_bits = activations;
+  options.asymmetric = asymmetric;
+  options.embeddings = has_embeddings();
+  if (options.embeddings && embeddings != "true") {
+    if (embeddings != "8" && embeddings != "6" && embeddings != "4" && embeddings != "3" && embeddings != "2") {
+      usage_error("--embeddings", "has no tables of '" + shown_text(embeddings) + "' bits", "8, 6, 4, 3 or 2");
+    }
+    options.embedding_bits = std::stoi(embeddings);
+  }
+  options.head = head_bits != 32;
+  if (options.head) options.head_bits = head_bits;
+  if (!group.empty() && !granularity.empty()) usage_error("--granularity", "does not go with --group");
+  options.group_size = granularity.empty() ? group_of(group) : 0;
+  if (granularity != "tensor") return options;
+  if (options.bits != 8) usage_error("--granularity", "tensor needs 8 bits");
+  if (asymmetric) usage_error("--granularity", "tensor does not go with --asymmetric");
+  options.per_tensor = true;
   return options;
 }
 
 Json flags_to_json(const QuantizeOptions& options) {
-  Json json{{"embeddings", options.embeddings}, {"bits", options.bits}};
-  if (options.bits == 4) json["group"] = options.group_size;
+  Json json{{"bits", options.bits}, {"activations", options.input_bits}};
+  const bool has_group = options.group_size != QuantizeOptions::kDefaultGroup;
+  if (options.per_tensor) {
+    json["granularity"] = "tensor";
+  } else if (has_group) {
+    json["group"] = options.group_size == 0 ? Json(kChannel) : Json(options.group_size);
+  }
+  if (options.asymmetric) json["asymmetric"] = true;
+  json["embeddings"] = options.embeddings;
+  if (options.embeddings && options.embedding_bits != 8) json["embeddings"] = options.embedding_bits;
+  json["head-bits"] = options.head ? options.head_bits : 32;
   return json;
 }
 
@@ -61,17 +107,13 @@ class SchemeGroup final : public QuantizeGroup {
     return command.scheme.resolve(defaults);
   }
 
-  void check(const QuantizeCommand& command) const override {
-    if (command.method == "rtn" && scheme(command)->bits != 4) {
-      usage_error("--bits", "the method rtn has 4", "8 bits: --method dynamic");
-    }
-  }
+  void check(const QuantizeCommand&) const override {}
 
   QuantizeOutcome run(Model& model, const QuantizeJob& job) override {
     QuantizeOutcome outcome;
     if (is_cast(job.command)) {
       outcome.report = cast_parameters(model, job.command.method == "bf16" ? DType::kBF16 : DType::kF16);
-      outcome.options = {{"embeddings", job.command.scheme.embeddings}};
+      outcome.options = {{"embeddings", job.command.scheme.has_embeddings()}};
     } else {
       outcome.report = apply_plan(model, job.plan);
     }

@@ -4,13 +4,15 @@
 
 #include <algorithm>
 #include <array>
+#include <cmath>
 #include <span>
 #include <utility>
 #include <vector>
 
 #include "base/error.h"
 #include "model/sparse_tensors.h"
-#include "tensor/int4_group.h"
+#include "tensor/int_group.h"
+#include "tensor/sparse.h"
 
 namespace fettle {
 namespace {
@@ -62,18 +64,36 @@ std::optional<EncodedTensor> ParameterReader::read(const std::string& name, cons
   return encoded(found, shape);
 }
 
-Tensor ParameterReader::scales(const std::string& name, int64_t n_rows) {
+Tensor ParameterReader::scales(const std::string& name, const Encoding& encoding, int64_t n_rows) {
   const std::string scale_name = name + "_scale";
   const Tensor* scale = store_.find(scale_name);
   if (scale == nullptr) bad_input(where_, fmt::format("tensor '{}' is int8 but there is no '{}'", name, scale_name));
-  // [rows] or [rows, 1]; a single number has no rows, whatever its size.
+  used_.insert(scale_name);
+  // [rows] or [rows, 1]; a single number has no rows, whatever its size. Of a tensor [1] or [].
   const bool has_rows = scale->rank() > 0 && scale->dim(0) == n_rows && scale->size() == n_rows;
-  if (!has_rows || !dtype_is_float(scale->dtype())) {
-    bad_input(where_, fmt::format("tensor '{}' is {} {}, not one scale for each of {} rows", scale_name,
-                                  dtype_name(scale->dtype()), shape_to_string(scale->shape()), n_rows));
+  const bool fits = encoding.per_tensor ? scale->size() == 1 : has_rows;
+  if (fits && dtype_is_float(scale->dtype())) {
+    return scale->to(DType::kF32).reshaped({encoding.per_tensor ? 1 : n_rows});
+  }
+  const std::string wanted =
+      encoding.per_tensor ? "one scale for all" : fmt::format("one scale for each of {} rows", n_rows);
+  bad_input(where_, fmt::format("tensor '{}' is {} {}, not {}", scale_name, dtype_name(scale->dtype()),
+                                shape_to_string(scale->shape()), wanted));
+}
+
+// `name` is that of the weight in the file.
+void ParameterReader::read_input_scale(const std::string& name, EncodedTensor& value) {
+  if (!value.encoding.static_input) return;
+  const std::string scale_name = input_scale_name(name);
+  const Tensor* scale = store_.find(scale_name);
+  if (scale == nullptr) {
+    bad_input(where_, fmt::format("there is no tensor '{}', which static inputs need", scale_name));
   }
   used_.insert(scale_name);
-  return scale->to(DType::kF32).reshaped({n_rows});
+  const bool is_number = scale->size() == 1 && dtype_is_float(scale->dtype());
+  if (is_number) value.input_scale = scale->to(DType::kF32).data<float>()[0];
+  if (is_number && std::isfinite(value.input_scale) && value.input_scale > 0) return;
+  bad_input(where_, fmt::format("tensor '{}' is no number above 0", scale_name));
 }
 
 EncodedTensor ParameterReader::encoded(const std::string& name, const Shape& shape) {
@@ -90,7 +110,12 @@ EncodedTensor ParameterReader::encoded(const std::string& name, const Shape& sha
     case DType::kF64:
       return EncodedTensor::dense(tensor.to(DType::kF32));
     case DType::kI8:
-      if (shape.size() == 2) return {channel_encoding(name), shape, tensor, scales(name, shape[0])};
+      if (shape.size() == 2) {
+        const Encoding encoding = channel_encoding(name);
+        EncodedTensor value{encoding, shape, tensor, scales(name, encoding, shape[0])};
+        read_input_scale(name, value);
+        return value;
+      }
       break;
     default:
       break;
@@ -107,8 +132,11 @@ std::optional<EncodedTensor> ParameterReader::sparse(const std::string& name, co
   if (value.encoding.bits != 8) return value;
   const std::string scale_name = find(name + "_scale");
   const std::string stored_name = scale_name.empty() ? name : scale_name.substr(0, scale_name.size() - 6);
-  value.encoding.input_bits = channel_encoding(stored_name).input_bits;
-  value.scales = scales(stored_name, shape[0]);
+  const Encoding encoding = channel_encoding(stored_name);
+  value.encoding.input_bits = encoding.input_bits;
+  value.encoding.static_input = encoding.static_input;
+  value.scales = scales(stored_name, Encoding::int8_channel(), shape[0]);
+  read_input_scale(stored_name, value);
   return value;
 }
 
@@ -126,46 +154,86 @@ Encoding ParameterReader::channel_encoding(const std::string& name) const {
   if (is_embedding(name) || schemes_.empty()) return Encoding::int8_channel();
   if (const IntegerScheme* scheme = find_scheme(schemes_, EncodingKind::kIntChannel, name)) return scheme->encoding;
   bad_input(where_,
-            fmt::format("tensor '{}': the \"quantization_config\" of config.json has no 8-bit group for it", name));
+            fmt::format("tensor '{}': the \"quantization_config\" of config.json has no int8 group for it", name));
 }
 
 Encoding ParameterReader::packed_encoding(const std::string& name) const {
-  if (const IntegerScheme* scheme = find_scheme(schemes_, EncodingKind::kIntGroup, name)) return scheme->encoding;
-  bad_input(where_, fmt::format("tensor '{}{}': the \"quantization_config\" of config.json has no 4-bit group for it",
-                                name, kPackedSuffix));
+  const IntegerScheme* scheme = find_scheme(schemes_, EncodingKind::kIntGroup, name);
+  if (scheme == nullptr) {
+    bad_input(where_,
+              fmt::format("tensor '{}{}': the \"quantization_config\" of config.json has no packed group for it", name,
+                          kPackedSuffix));
+  }
+  Encoding encoding = scheme->encoding;
+  if (!is_embedding(name)) return encoding;
+  // What goes into a table are ids.
+  encoding.input_bits = 16;
+  encoding.static_input = false;
+  return encoding;
+}
+
+void ParameterReader::require(const std::string& name, const Tensor& tensor, bool is_right,
+                              const std::string& wanted) const {
+  if (is_right) return;
+  bad_input(where_, fmt::format("tensor '{}' is {} {}, not {}", name, dtype_name(tensor.dtype()),
+                                shape_to_string(tensor.shape()), wanted));
+}
+
+// u8 [rows, groups]
+Tensor ParameterReader::zero_points(const std::string& name, const Encoding& encoding, const Shape& groups) {
+  const std::string zero_name = name + "_zero_point";
+  const Tensor& packed = part(name, "_zero_point");
+  // As other programs have written them: not packed.
+  if (packed.dtype() == DType::kI8 && packed.shape() == groups) {
+    Tensor zeros(DType::kU8, groups);
+    const int offset = stored_offset(encoding.bits);
+    for (int64_t i = 0; i < zeros.size(); ++i) {
+      const int zero = packed.data<int8_t>()[i] + offset;
+      if (zero < 0 || zero >= 2 * offset) {
+        bad_input(where_, fmt::format("tensor '{}': number {} is {}, none of {} bits", zero_name, i, zero - offset,
+                                      encoding.bits));
+      }
+      zeros.mutable_data<uint8_t>()[i] = static_cast<uint8_t>(zero);
+    }
+    return zeros;
+  }
+  const Shape words = {words_of_row(groups[0], encoding.bits), groups[1]};
+  require(zero_name, packed, packed.dtype() == DType::kI32 && packed.shape() == words,
+          fmt::format("i32 {} for {} groups", shape_to_string(words), shape_to_string(groups)));
+  return unpacked_zeros(packed, encoding.bits, groups[0]);
 }
 
 // `name` is that of the plain weight.
 EncodedTensor ParameterReader::packed(const std::string& name, const Shape& shape) {
-  const auto require = [&](const std::string& suffix, const Tensor& tensor, bool is_right, const std::string& wanted) {
-    if (is_right) return;
-    bad_input(where_, fmt::format("tensor '{}{}' is {} {}, not {}", name, suffix, dtype_name(tensor.dtype()),
-                                  shape_to_string(tensor.shape()), wanted));
-  };
   const Tensor& values = part(name, std::string(kPackedSuffix));
-  if (shape.size() != 2) bad_input(where_, fmt::format("tensor '{}' cannot have 4 bits: it is no matrix", name));
-  for (const char* other : {"_zero_point", "_g_idx"}) {
-    if (store_.find(name + other) == nullptr) continue;
-    bad_input(where_,
-              fmt::format("tensor '{}{}': only symmetric weights in their own order are supported", name, other));
+  if (shape.size() != 2) bad_input(where_, fmt::format("tensor '{}' cannot be packed: it is no matrix", name));
+  if (store_.find(name + "_g_idx") != nullptr) {
+    bad_input(where_, fmt::format("tensor '{}_g_idx': only weights in their own order are supported", name));
   }
   const Encoding encoding = packed_encoding(name);
-  const Shape words = {shape[0], (shape[1] + kInt4PerWord - 1) / kInt4PerWord};
-  require("_packed", values, values.dtype() == DType::kI32 && values.shape() == words,
-          fmt::format("i32 {} for a matrix {}", shape_to_string(words), shape_to_string(shape)));
+  if (!encoding.asymmetric && store_.find(name + "_zero_point") != nullptr) {
+    bad_input(where_, fmt::format("tensor '{}_zero_point' is there, but its group of config.json is symmetric", name));
+  }
+  const Shape words = {shape[0], words_of_row(shape[1], encoding.bits)};
+  require(
+      name + "_packed", values, values.dtype() == DType::kI32 && values.shape() == words,
+      fmt::format("i32 {} for {} bits of a matrix {}", shape_to_string(words), encoding.bits, shape_to_string(shape)));
 
   const Tensor& scale = part(name, "_scale");
-  const Shape groups = {shape[0], (shape[1] + encoding.group_size - 1) / encoding.group_size};
-  require("_scale", scale, dtype_is_float(scale.dtype()) && scale.shape() == groups,
-          fmt::format("numbers {}, one for each {} columns", shape_to_string(groups), encoding.group_size));
+  const Shape groups = {shape[0], groups_of_row(encoding, shape[1])};
+  require(name + "_scale", scale, dtype_is_float(scale.dtype()) && scale.shape() == groups,
+          fmt::format("numbers {}, one for each {} columns", shape_to_string(groups), group_width(encoding, shape[1])));
 
   const Tensor& sizes = part(name, "_shape");
-  require("_shape", sizes, sizes.dtype() == DType::kI64 && sizes.shape() == Shape{2}, "two i64 numbers");
+  require(name + "_shape", sizes, sizes.dtype() == DType::kI64 && sizes.shape() == Shape{2}, "two i64 numbers");
   if (!std::ranges::equal(shape, std::span(sizes.data<int64_t>(), 2))) {
     bad_input(where_, fmt::format("tensor '{}' has the shape [{}, {}], the config needs {}", name,
                                   sizes.data<int64_t>()[0], sizes.data<int64_t>()[1], shape_to_string(shape)));
   }
-  return {encoding, shape, values, scale.dtype() == DType::kF64 ? scale.to(DType::kF32) : scale};
+  EncodedTensor value{encoding, shape, values, scale.dtype() == DType::kF64 ? scale.to(DType::kF32) : scale};
+  if (encoding.asymmetric) value.zeros = zero_points(name, encoding, groups);
+  read_input_scale(name, value);
+  return value;
 }
 
 std::vector<std::string> ParameterReader::unused() const {

@@ -29,10 +29,13 @@ class ParameterReader {
   // The name in the file, empty when it has none.
   std::string find(const std::string& name) const;
   EncodedTensor encoded(const std::string& name, const Shape& shape);
-  Tensor scales(const std::string& name, int64_t n_rows);
+  Tensor scales(const std::string& name, const Encoding& encoding, int64_t n_rows);
+  void read_input_scale(const std::string& name, EncodedTensor& value);
   EncodedTensor packed(const std::string& name, const Shape& shape);
   std::optional<EncodedTensor> sparse(const std::string& name, const Shape& shape);
   Encoding channel_encoding(const std::string& name) const;
+  Tensor zero_points(const std::string& name, const Encoding& encoding, const Shape& groups);
+  void require(const std::string& name, const Tensor& tensor, bool is_right, const std::string& wanted) const;
   Encoding packed_encoding(const std::string& name) const;
   // The tensor of that name, which must be there.
   const Tensor& part(const std::string& name, const std::string& suffix);

@@ -7,7 +7,8 @@
 
 #include "base/error.h"
 #include "model/factors.h"
-#include "tensor/int4_group.h"
+#include "tensor/int_grid.h"
+#include "tensor/int_group.h"
 #include "tensor/sparse.h"
 
 namespace fettle {
@@ -37,23 +38,37 @@ constexpr SparseFormat kSparseFormats[] = {{SparsePattern::kNone, "dense", "unst
                                            {SparsePattern::kBlock4x1, "fettle-block-4x1", "4x1"},
                                            {SparsePattern::kBlock32x32, "fettle-block-32x32", "32x32"}};
 
-// 16 when inputs stay floats, 8 when they are quantized as fettle does.
-int input_bits_of(const Json& group, const std::string& where) {
+// 16 bits when inputs stay floats, 8 when they are quantized as fettle does.
+void read_inputs(const Json& group, const std::string& where, Encoding& encoding) {
+  encoding.input_bits = 16;
   const auto inputs = group.find("input_activations");
-  if (inputs == group.end() || inputs->is_null()) return 16;
+  if (inputs == group.end() || inputs->is_null()) return;
   const std::string at = where + ".input_activations";
   if (!inputs->is_object()) bad_input(at, "is not an object");
-  const bool is_dynamic_int8 =
-      json_int(*inputs, "num_bits", 1, 64, at) == 8 && json_string_or(*inputs, "type", "int", at) == "int" &&
-      json_string_or(*inputs, "strategy", "tensor", at) == "token" && json_bool_or(*inputs, "symmetric", true, at) &&
-      json_bool_or(*inputs, "dynamic", false, at);
-  if (!is_dynamic_int8)
-    bad_input(at, "are not supported", "supported: 8-bit int, symmetric, dynamic, a scale per token");
-  return 8;
+  const bool is_int8 = json_int(*inputs, "num_bits", 1, 64, at) == 8 &&
+                       json_string_or(*inputs, "type", "int", at) == "int" &&
+                       json_bool_or(*inputs, "symmetric", true, at);
+  const std::string strategy = json_string_or(*inputs, "strategy", "tensor", at);
+  const bool is_dynamic = json_bool_or(*inputs, "dynamic", false, at);
+  if (!is_int8 || strategy != (is_dynamic ? "token" : "tensor")) {
+    bad_input(at, "are not supported",
+              "supported: 8-bit int, symmetric, dynamic with a scale per token or static with one for all");
+  }
+  encoding.input_bits = 8;
+  encoding.static_input = !is_dynamic;
 }
 
-// Encoding of a group's weights.
-Encoding read_group(const Json& group, const std::string& where) {
+// What a group of modules is stored as: its own word for it, else that of all. Where these differ from module to module
+// and nothing is said, what fettle would have taken.
+bool is_packed(const Json& group, const std::string& format, int64_t bits, const std::string& where) {
+  const auto own = group.find("format");
+  const std::string name = own != group.end() && !own->is_null() ? json_string(group, "format", where) : format;
+  if (name == kInt8Format) return false;
+  return name == kInt4Format || bits != 8;
+}
+
+// Encoding of a group's weights. `format` is that of the whole model.
+Encoding read_group(const Json& group, const std::string& format, const std::string& where) {
   if (!group.is_object() || !group.contains("weights") || !group["weights"].is_object()) {
     bad_input(where, "has no \"weights\"");
   }
@@ -61,21 +76,31 @@ Encoding read_group(const Json& group, const std::string& where) {
   const int64_t bits = json_int(weights, "num_bits", 1, 64, where);
   const std::string type = json_string_or(weights, "type", "int", where);
   const std::string strategy = json_string_or(weights, "strategy", "tensor", where);
-  const bool is_plain = type == "int" && json_bool_or(weights, "symmetric", true, where);
-  if (is_plain && bits == 8 && strategy == "channel") {
-    Encoding encoding = Encoding::int8_channel();
-    encoding.input_bits = input_bits_of(group, where);
-    return encoding;
-  }
-  if (is_plain && bits == 4 && strategy == "group") {
-    const int64_t size = json_int(weights, "group_size", 1, kMaxGroupSize, where);
-    if (size % kInt4PerWord != 0) {
-      bad_input(where, fmt::format("\"group_size\" {} is not supported", size), "supported: multiples of 8");
+  Encoding encoding = Encoding::int8_channel();
+  encoding.bits = static_cast<int>(bits);
+  encoding.asymmetric = !json_bool_or(weights, "symmetric", true, where);
+  bool is_known = type == "int" && (strategy == "channel" || strategy == "tensor" || strategy == "group");
+  if (is_packed(group, format, bits, where)) {
+    is_known = is_known && strategy != "tensor";
+    encoding.kind = EncodingKind::kIntGroup;
+    if (strategy == "group") {
+      encoding.group_size = static_cast<int>(json_int(weights, "group_size", 1, kMaxGroupSize, where));
     }
-    return Encoding::int4_group(static_cast<int>(size), input_bits_of(group, where));
+  } else {
+    is_known = is_known && strategy != "group";
+    encoding.per_tensor = strategy == "tensor";
   }
-  bad_input(where, fmt::format("{}-bit {} weights with a scale per {} are not supported", bits, type, strategy),
-            "supported: 8-bit int with a scale per channel, 4-bit int with a scale per group, both symmetric");
+  if (!is_known) {
+    bad_input(where, fmt::format("{}-bit {} weights with a scale per {} are not supported", bits, type, strategy),
+              fmt::format("supported: int with a scale per channel or tensor in {}, per channel or group in {}",
+                          kInt8Format, kInt4Format));
+  }
+  read_inputs(group, where, encoding);
+  if (const std::string fault = encoding_fault(encoding); !fault.empty()) {
+    bad_input(where, fmt::format("{}-bit {} weights are not supported: {}", bits,
+                                 encoding.asymmetric ? "asymmetric" : "symmetric", fault));
+  }
+  return encoding;
 }
 
 std::vector<std::string> read_targets(const Json& group, const std::string& where) {
@@ -138,18 +163,24 @@ std::vector<Members> members_of_class(const ParameterStore& parameters, bool emb
 }
 
 Json weights_scheme(const Encoding& encoding) {
-  const bool grouped = encoding.kind == EncodingKind::kIntGroup;
+  const bool grouped = encoding.group_size > 0;
   Json scheme = {{"num_bits", encoding.bits},
                  {"type", "int"},
-                 {"symmetric", true},
-                 {"strategy", grouped ? "group" : "channel"},
+                 {"symmetric", !encoding.asymmetric},
+                 {"strategy", encoding.per_tensor ? "tensor"
+                              : grouped           ? "group"
+                                                  : "channel"},
                  {"dynamic", false}};
   if (grouped) scheme["group_size"] = encoding.group_size;
   return scheme;
 }
 
-Json activations_scheme() {
-  return {{"num_bits", 8}, {"type", "int"}, {"symmetric", true}, {"strategy", "token"}, {"dynamic", true}};
+Json activations_scheme(bool is_static) {
+  return {{"num_bits", 8},
+          {"type", "int"},
+          {"symmetric", true},
+          {"strategy", is_static ? "tensor" : "token"},
+          {"dynamic", !is_static}};
 }
 
 const char* format_of(const Encoding& encoding) {
@@ -201,10 +232,14 @@ std::vector<IntegerScheme> read_quantization_config(const Json& quantization, st
   std::vector<IntegerScheme> schemes;
   for (const auto& [name, group] : groups->items()) {
     const std::string group_at = at + "." + name;
-    schemes.push_back({.targets = {}, .encoding = read_group(group, group_at)});
+    schemes.push_back({.targets = {}, .encoding = read_group(group, format, group_at)});
     schemes.back().targets = read_targets(group, group_at);
   }
   return schemes;
+}
+
+std::string input_scale_name(std::string_view weight) {
+  return module_of(weight) + ".input_scale";
 }
 
 bool is_embedding(std::string_view weight) {
@@ -241,7 +276,7 @@ Json make_quantization_config(const ParameterStore& parameters) {
       groups[fmt::format("group_{}", groups.size())] = {
           {"targets", targets},
           {"weights", weights_scheme(members.encoding)},
-          {"input_activations", int_inputs ? activations_scheme() : Json()},
+          {"input_activations", int_inputs ? activations_scheme(members.encoding.static_input) : Json()},
           {"output_activations", nullptr}};
       formats.emplace_back(format_of(members.encoding));
     }

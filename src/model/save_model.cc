@@ -11,6 +11,8 @@
 #include "model/model.h"
 #include "model/quantization_config.h"
 #include "model/sparse_tensors.h"
+#include "tensor/int_group.h"
+#include "tensor/sparse.h"
 
 namespace fettle {
 namespace {
@@ -24,12 +26,20 @@ void add_packed(const std::string& name, const EncodedTensor& value, std::vector
   tensors.push_back({name + "_packed", value.data});
   tensors.push_back({name + "_scale", value.scales});
   tensors.push_back({name + "_shape", shape});
+  if (value.encoding.asymmetric) tensors.push_back({name + "_zero_point", packed_zeros(value)});
+}
+
+// The scale of a linear's inputs, beside its weight "X.weight".
+void add_input_scale(const std::string& name, const EncodedTensor& value, std::vector<NamedTensor>& tensors) {
+  if (!value.encoding.static_input) return;
+  tensors.push_back({input_scale_name(name), Tensor::from({value.input_scale}, {1})});
 }
 
 std::vector<NamedTensor> named_tensors(const ParameterStore& parameters) {
   std::vector<NamedTensor> tensors;
   for (const std::string& name : parameters.names()) {
     const EncodedTensor& value = parameters.get(name);
+    add_input_scale(name, value, tensors);
     if (value.encoding.kind == EncodingKind::kIntGroup) {
       add_packed(name, value, tensors);
       continue;
@@ -40,7 +50,8 @@ std::vector<NamedTensor> named_tensors(const ParameterStore& parameters) {
       tensors.push_back({name, value.data});
     }
     if (numbers_of(value.encoding).kind == EncodingKind::kIntChannel) {
-      tensors.push_back({name + "_scale", value.scales.reshaped({value.shape[0], 1})});
+      const Shape shape = value.encoding.per_tensor ? Shape{1} : Shape{value.shape[0], 1};
+      tensors.push_back({name + "_scale", value.scales.reshaped(shape)});
     }
   }
   return tensors;

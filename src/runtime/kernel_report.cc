@@ -60,25 +60,42 @@ std::string no_tiles(const KernelTable& active) {
   return fmt::format("no tile unit: the kernel table is {}", active.name);
 }
 
-// Integers of a channel whose inputs are not quantized.
+IntegerForm form_of(const Encoding& stored) {
+  const Encoding numbers = numbers_of(stored);
+  return numbers.kind == EncodingKind::kDense ? IntegerForm::kAsStored : integer_form(numbers);
+}
 bool is_widened(const Encoding& stored) {
-  const Encoding encoding = numbers_of(stored);
-  return encoding.kind == EncodingKind::kIntChannel && encoding.input_bits != 8;
+  return form_of(stored) == IntegerForm::kBF16;
+}
+
+// Integers that no kernel multiplies as they are stored.
+void report_other_form(const WeightEncoding& weights, IntegerForm form, KernelReport& report) {
+  const std::string stored = encoding_name(weights.encoding);
+  if (form == IntegerForm::kInt8Rows) {
+    report.reason = fmt::format("stored as {}, runs as int8: rounded to a scale for each row when packed", stored);
+  } else if (weights.encoding.input_bits == 8) {
+    report.reason = fmt::format("stored as {}, runs as bf16: the int8 products have one scale for each row", stored);
+  } else if (weights.encoding.kind == EncodingKind::kIntGroup) {
+    report.reason = fmt::format("stored as {}, runs as bf16: widened when packed", stored);
+  } else {
+    report.reason = "the inputs stay floats: the integers are widened to bf16";
+  }
 }
 
 void report_integers(const NodeBinding& binding, const WeightEncoding& weights, KernelReport& report) {
   const KernelTable& table = *binding.options.table;
-  const bool int8_inputs = weights.encoding.input_bits == 8;
+  const IntegerForm form = form_of(weights.encoding);
+  const bool int8_inputs = weights.encoding.input_bits == 8 && form != IntegerForm::kBF16;
   report.arithmetic = int8_inputs ? Arithmetic::kInt8 : Arithmetic::kBF16;
   std::string_view origin;
-  if (weights.encoding.kind == EncodingKind::kIntGroup) {
+  if (weights.encoding.kind == EncodingKind::kIntGroup && form == IntegerForm::kAsStored) {
     origin = origin_of(table, int8_inputs ? &KernelTable::pack_int4 : &KernelTable::pack_int4_bf16);
   } else {
     origin = int8_inputs ? origin_of(table, &KernelTable::pack_int8) : origin_of(table, &KernelTable::pack_bf16);
   }
   report.kernel = fmt::format("{} {}", encoding_name(weights.encoding), origin);
   if (!has_tiles(origin)) report.reason = no_tiles(table);
-  if (is_widened(weights.encoding)) report.reason = "the inputs stay floats: the integers are widened to bf16";
+  if (form != IntegerForm::kAsStored) report_other_form(weights, form, report);
 }
 
 // Sparse weights: by their quads, or why not.
@@ -185,6 +202,9 @@ double stored_bytes(const NodeBinding& binding, size_t input) {
   const EncodedTensor& stored = binding.parameters.stored(binding.node.inputs[input]);
   const bool is_product = is_linear(binding.node) && stored.shape.size() == 2;
   const bool widened = is_product && is_widened(stored.encoding);
+  if (is_product && form_of(stored.encoding) == IntegerForm::kInt8Rows) {
+    return static_cast<double>(element_count(stored.shape) + stored.shape[0] * dtype_size(DType::kF32));
+  }
   const bool is_integer = numbers_of(stored.encoding).kind != EncodingKind::kDense;
   if (is_integer && !widened) {
     const bool with_zeros = is_product && !runs_by_quads(stored, binding.options);

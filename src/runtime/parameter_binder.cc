@@ -3,7 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <bit>
+#include <cmath>
 
 #include "base/error.h"
 
@@ -42,20 +42,26 @@ int64_t first_not_finite(const Tensor& tensor) {
 
 }  // namespace
 
-void check_values(std::string_view name, const EncodedTensor& value) {
-  for (const Tensor* tensor : {&value.data, &value.scales}) {
-    if (!tensor->defined()) continue;
-    const int64_t at = first_not_finite(*tensor);
-    if (at < 0) continue;
-    bad_input(std::string(name),
-              fmt::format("{} {} is not a finite number", tensor == &value.data ? "value" : "scale", at));
+void check_scales(std::string_view name, const EncodedTensor& value) {
+  if (!value.scales.defined()) return;
+  if (const int64_t at = first_not_finite(value.scales); at >= 0) {
+    bad_input(std::string(name), fmt::format("scale {} is not a finite number", at));
   }
-  if (value.encoding.kind == EncodingKind::kIntGroup) {
-    const Tensor scales = value.scales.to(DType::kF32);
-    const auto negative = std::ranges::find_if(scales.floats(), [](float scale) { return scale < 0; });
-    if (negative == scales.floats().end()) return;
+  const Tensor scales = value.scales.to(DType::kF32);
+  const auto negative = std::ranges::find_if(scales.floats(), [](float scale) { return scale < 0; });
+  if (negative != scales.floats().end()) {
     bad_input(std::string(name), fmt::format("scale {} is negative", negative - scales.floats().begin()));
   }
+  if (value.encoding.static_input && !(value.input_scale > 0 && std::isfinite(value.input_scale))) {
+    bad_input(std::string(name), fmt::format("the scale of its inputs is {}, not above 0", value.input_scale));
+  }
+}
+
+void check_values(std::string_view name, const EncodedTensor& value) {
+  if (const int64_t at = first_not_finite(value.data); at >= 0) {
+    bad_input(std::string(name), fmt::format("value {} is not a finite number", at));
+  }
+  check_scales(name, value);
   if (value.data.dtype() != DType::kI8) return;
   const int8_t* q = value.data.data<int8_t>();
   const int8_t* lowest = std::find(q, q + value.data.size(), int8_t{-128});

@@ -34,8 +34,10 @@ class ParameterBinder {
   int64_t dense_bytes_ = 0;
 };
 
-// kBadInput naming the parameter when one of its values (or scales) is not finite, or an integer is out of its
-// encoding's range.
+// kBadInput naming the parameter when one of its values (or scales) is not finite, a scale is negative, or an integer
+// is out of its encoding's range.
 void check_values(std::string_view name, const EncodedTensor& value);
+// The scales alone.
+void check_scales(std::string_view name, const EncodedTensor& value);
 
 }  // namespace fettle

@@ -2,18 +2,16 @@
 
 #include <fmt/format.h>
 
-#include <algorithm>
 #include <cmath>
 #include <utility>
 
 #include "base/error.h"
-#include "tensor/int4_group.h"
+#include "tensor/int_grid.h"
+#include "tensor/int_group.h"
 #include "tensor/sparse.h"
 
 namespace fettle {
 namespace {
-
-constexpr float kInt8Max = 127.0f;
 
 void require_finite_matrix(const Tensor& values, const Encoding& encoding) {
   if (values.rank() != 2) {
@@ -28,37 +26,7 @@ void require_finite_matrix(const Tensor& values, const Encoding& encoding) {
   }
 }
 
-// The scale of one row. A row of zeros, or one too small for a scale above zero, gets 1 and decodes to zeros.
-float row_scale(const float* row, int64_t n_cols) {
-  float largest = 0;
-  for (int64_t c = 0; c < n_cols; ++c) largest = std::max(largest, std::fabs(row[c]));
-  const float scale = largest / kInt8Max;
-  if (scale <= 0) return 1.0f;
-  // Next to the largest float the quotient may have been rounded up to where 127 steps overflow.
-  return std::isfinite(scale * kInt8Max) ? scale : std::nextafterf(scale, 0.0f);
-}
-
-// values f32 [rows, cols]
-EncodedTensor encode_int8_channel(const Tensor& values) {
-  const int64_t n_rows = values.dim(0);
-  const int64_t n_cols = values.dim(1);
-  EncodedTensor out{Encoding::int8_channel(), values.shape(), Tensor(DType::kI8, values.shape()),
-                    Tensor(DType::kF32, {n_rows})};
-  int8_t* quantized = out.data.mutable_data<int8_t>();
-  float* scales = out.scales.mutable_data<float>();
-  for (int64_t r = 0; r < n_rows; ++r) {
-    const float* row = values.data<float>() + r * n_cols;
-    scales[r] = row_scale(row, n_cols);
-    for (int64_t c = 0; c < n_cols; ++c) {
-      // A denormal scale is coarse, so the quotient may pass 127.
-      const float q = std::clamp(std::nearbyintf(row[c] / scales[r]), -kInt8Max, kInt8Max);
-      quantized[r * n_cols + c] = static_cast<int8_t>(q);
-    }
-  }
-  return out;
-}
-
-// data i8 [rows, cols], scales f32 [rows]
+// data i8 [rows, cols], scales f32 [rows], or [1] for all
 Tensor decode_int_channel(const EncodedTensor& encoded) {
   Tensor out(DType::kF32, encoded.shape);
   const int64_t n_rows = encoded.shape[0];
@@ -67,8 +35,9 @@ Tensor decode_int_channel(const EncodedTensor& encoded) {
   const float* scales = encoded.scales.data<float>();
   float* values = out.mutable_data<float>();
   for (int64_t r = 0; r < n_rows; ++r) {
+    const float scale = scales[encoded.encoding.per_tensor ? 0 : r];
     for (int64_t c = 0; c < n_cols; ++c) {
-      values[r * n_cols + c] = static_cast<float>(quantized[r * n_cols + c]) * scales[r];
+      values[r * n_cols + c] = static_cast<float>(quantized[r * n_cols + c]) * scale;
     }
   }
   return out;
@@ -101,8 +70,14 @@ std::string encoding_name(const Encoding& encoding) {
     const std::string numbers = encoding.bits == 8 ? "int8" : std::string(dtype_name(encoding.dense_dtype));
     return fmt::format("{}-{}", numbers, pattern_name(encoding.pattern));
   }
-  if (encoding.kind == EncodingKind::kIntGroup) return fmt::format("int{}-group{}", encoding.bits, encoding.group_size);
-  return fmt::format("int{}-channel", encoding.bits);
+  if (encoding.kind == EncodingKind::kIntChannel) {
+    return fmt::format("int{}-{}", encoding.bits, encoding.per_tensor ? "tensor" : "channel");
+  }
+  const char* suffix = encoding.asymmetric ? "-zp" : "";
+  if (encoding.group_size > 0) return fmt::format("int{}-group{}{}", encoding.bits, encoding.group_size, suffix);
+  // Not to be mistaken for the integers of kIntChannel.
+  if (encoding.bits == 8 && !encoding.asymmetric) suffix = "-packed";
+  return fmt::format("int{}-channel{}", encoding.bits, suffix);
 }
 
 EncodedTensor EncodedTensor::dense(Tensor values) {
@@ -114,12 +89,17 @@ EncodedTensor EncodedTensor::dense(Tensor values) {
 }
 
 int64_t EncodedTensor::size_bytes() const {
-  return data.size_bytes() + (scales.defined() ? scales.size_bytes() : 0) + (index.defined() ? index.size_bytes() : 0);
+  int64_t n = data.size_bytes();
+  if (scales.defined()) n += scales.size_bytes();
+  if (index.defined()) n += index.size_bytes();
+  if (zeros.defined()) n += words_of_row(zeros.dim(0), encoding.bits) * zeros.dim(1) * dtype_size(DType::kI32);
+  if (encoding.static_input) n += dtype_size(DType::kF32);
+  return n;
 }
 
 Tensor EncodedTensor::decode() const {
   if (encoding.kind == EncodingKind::kDense) return data.to(DType::kF32);
-  if (encoding.kind == EncodingKind::kIntGroup) return decode_int4_group(*this);
+  if (encoding.kind == EncodingKind::kIntGroup) return decode_int_group(*this);
   if (encoding.kind == EncodingKind::kSparse) return to_dense(*this).decode();
   return decode_int_channel(*this);
 }
@@ -131,19 +111,8 @@ EncodedTensor encode(const Tensor& values, const Encoding& encoding) {
   if (encoding.kind == EncodingKind::kSparse) {
     return to_sparse(encode(floats, numbers_of(encoding)), encoding.pattern);
   }
-  const bool has_inputs = encoding.input_bits == 8 || encoding.input_bits == 16;
-  Encoding channel = Encoding::int8_channel();
-  channel.input_bits = encoding.input_bits;
-  if (has_inputs && encoding == channel) {
-    EncodedTensor encoded = encode_int8_channel(floats);
-    encoded.encoding = encoding;
-    return encoded;
-  }
-  const bool has_groups = encoding.group_size > 0 && encoding.group_size % kInt4PerWord == 0;
-  if (!has_groups || !has_inputs || encoding != Encoding::int4_group(encoding.group_size, encoding.input_bits)) {
-    failed("weights", fmt::format("no encoder for {}", encoding_name(encoding)));
-  }
-  return encode_int4_group(floats, encoding);
+  const IntGrid grid = choose_grid(floats, encoding);
+  return from_integers(round_to_grid(floats, grid, encoding), grid, encoding);
 }
 
 }  // namespace fettle

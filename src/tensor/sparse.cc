@@ -62,7 +62,7 @@ bool is_sparse(const EncodedTensor& stored) {
   return stored.encoding.kind == EncodingKind::kSparse;
 }
 bool has_sparse_form(const EncodedTensor& stored) {
-  const bool is_int8 = stored.encoding.kind == EncodingKind::kIntChannel && stored.encoding.bits == 8;
+  const bool is_int8 = stored.encoding.kind == EncodingKind::kIntChannel && !stored.encoding.per_tensor;
   const bool is_float = stored.encoding.kind == EncodingKind::kDense && dtype_size(stored.data.dtype()) <= 4;
   return stored.shape.size() == 2 && (is_int8 || is_float);
 }
@@ -278,6 +278,7 @@ EncodedTensor to_dense(const EncodedTensor& stored) {
   if (!is_sparse(stored)) return stored;
   EncodedTensor dense{numbers_of(stored.encoding), stored.shape, Tensor(stored.data.dtype(), stored.shape),
                       stored.scales};
+  dense.input_scale = stored.input_scale;
   const Grid grid(stored.shape, stored.encoding.pattern);
   with_bits(stored.data.dtype(), [&](auto bits) {
     auto* const to = dense.data.mutable_data<decltype(bits)>();
@@ -296,6 +297,7 @@ EncodedTensor to_sparse(const EncodedTensor& stored, SparsePattern pattern) {
                                   shape_to_string(stored.shape)));
   }
   EncodedTensor sparse{Encoding::sparse(stored.encoding, pattern), stored.shape, {}, stored.scales};
+  sparse.input_scale = stored.input_scale;
   const Grid grid(stored.shape, pattern);
   const bool holds = with_bits(stored.data.dtype(), [&](auto bits) {
     if (pattern == SparsePattern::kTwoOfFour) return keep_pairs<decltype(bits)>(stored, grid, sparse);

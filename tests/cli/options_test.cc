@@ -71,8 +71,6 @@ TEST_F(Options, UsageErrors) {
   const std::string quantize = "quantize " FETTLE_ENCODER " --out " + path("q");
   expect_error(run(quantize + " --bits 5"), 2, "--bits");
   expect_error(run(quantize + " --method bf16 --bits 4"), 2, "--bits");
-  expect_error(run(quantize + " --method rtn --bits 8"), 2, "--method dynamic");
-  expect_error(run(quantize + " --group 32"), 2, "--group");
   expect_error(run(quantize + " --bits 4 --group 40"), 2, "--group");
   const std::string profile = "profile " FETTLE_ENCODER " ";
   expect_error(run(profile + "--sequence 8 --text a"), 2, "one of --text");

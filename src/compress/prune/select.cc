@@ -1,8 +1,9 @@
 #include "compress/prune/select.h"
 
 #include <cstring>
+#include <vector>
 
-#include "tensor/int4_group.h"
+#include "tensor/int_group.h"
 #include "tensor/sparse.h"
 
 namespace fettle {
@@ -46,6 +47,22 @@ Tensor pick_column_blocks(const Tensor& from, std::span<const int64_t> blocks, i
   return to;
 }
 
+// The same for the packed integers of groups.
+Tensor pick_packed_columns(const EncodedTensor& value, std::span<const int64_t> indices) {
+  const int bits = value.encoding.bits;
+  const auto n_columns = static_cast<int64_t>(indices.size());
+  const int64_t n_words = words_of_row(n_columns, bits);
+  Tensor to(DType::kI32, {value.shape[0], n_words});
+  std::vector<uint8_t> all(static_cast<size_t>(value.shape[1]));
+  std::vector<uint8_t> kept(indices.size());
+  for (int64_t row = 0; row < value.shape[0]; ++row) {
+    unpack_row(value.data.data<uint32_t>() + row * value.data.dim(1), value.shape[1], bits, all.data());
+    for (size_t i = 0; i < indices.size(); ++i) kept[i] = all[static_cast<size_t>(indices[i])];
+    pack_row(kept.data(), n_columns, bits, to.mutable_data<uint32_t>() + row * n_words);
+  }
+  return to;
+}
+
 // The same numbers without their zeros again: by the same pattern where it still holds them.
 EncodedTensor sparse_again(const EncodedTensor& numbers, SparsePattern pattern) {
   return stored_bytes(numbers, pattern) >= 0 ? to_sparse(numbers, pattern) : to_smallest(numbers);
@@ -78,7 +95,11 @@ EncodedTensor select_rows(const EncodedTensor& value, std::span<const int64_t> i
     case EncodingKind::kIntChannel:
     case EncodingKind::kIntGroup:
       out.data = pick_rows(value.data, indices);
-      if (value.scales.defined()) out.scales = pick_rows(value.scales, indices);
+      if (value.scales.defined()) {
+        out.scales = value.encoding.per_tensor ? value.scales : pick_rows(value.scales, indices);
+      }
+      if (value.zeros.defined()) out.zeros = pick_rows(value.zeros, indices);
+      out.input_scale = value.input_scale;
       return out;
     case EncodingKind::kSparse:
       break;
@@ -93,19 +114,25 @@ EncodedTensor select_columns(const EncodedTensor& value, std::span<const int64_t
   if (value.encoding.kind == EncodingKind::kDense || value.encoding.kind == EncodingKind::kIntChannel) {
     out.data = pick_column_blocks(value.data, indices, 1);
     out.scales = value.scales;
+    out.input_scale = value.input_scale;
     return out;
   }
   if (value.encoding.kind == EncodingKind::kSparse) {
     return sparse_again(select_columns(to_dense(value), indices), value.encoding.pattern);
   }
+  // Whole rows keep their scales; of groups only whole ones can.
   const int64_t group = value.encoding.group_size;
-  const std::vector<int64_t> groups = whole_groups(indices, group, value.shape[1]);
-  if (!groups.empty()) {
-    out.data = pick_column_blocks(value.data, groups, group / kInt4PerWord);
+  const std::vector<int64_t> groups =
+      group > 0 ? whole_groups(indices, group, value.shape[1]) : std::vector<int64_t>{0};
+  if (groups.empty()) {
+    out = encode(pick_column_blocks(value.decode(), indices, 1), value.encoding);
+  } else {
+    out.data = pick_packed_columns(value, indices);
     out.scales = pick_column_blocks(value.scales, groups, 1);
-    return out;
+    if (value.zeros.defined()) out.zeros = pick_column_blocks(value.zeros, groups, 1);
   }
-  return encode(pick_column_blocks(value.decode(), indices, 1), value.encoding);
+  out.input_scale = value.input_scale;
+  return out;
 }
 
 }  // namespace fettle

@@ -37,7 +37,8 @@ EncodedTensor rows_of(const EncodedTensor& value, const std::vector<int64_t>& ro
   EncodedTensor kept = value;
   kept.shape[0] = std::ssize(rows);
   kept.data = rows_of(value.data, rows);
-  if (value.scales.defined()) kept.scales = rows_of(value.scales, rows);
+  if (value.scales.defined() && !value.encoding.per_tensor) kept.scales = rows_of(value.scales, rows);
+  if (value.zeros.defined()) kept.zeros = rows_of(value.zeros, rows);
   return kept;
 }
 

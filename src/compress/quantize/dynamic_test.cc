@@ -5,7 +5,9 @@
 
 #include <cmath>
 
+#include "base/error.h"
 #include "compress/quantize/cast.h"
+#include "compress/quantize/plan.h"
 #include "runtime/session.h"
 #include "train/test_models.h"
 
@@ -88,6 +90,67 @@ TEST(QuantizeDynamic, FourBitsForTheEncoderOnly) {
       EXPECT_EQ(encoding, Encoding::int4_group(64, input_bits)) << layer.name;
     }
     EXPECT_EQ(report.layers.size(), 2u * 6 + 2 + 3);
+  }
+}
+
+TEST(QuantizeDynamic, EncodingsThatOptionsMean) {
+  const auto names = [](const QuantizeOptions& options) {
+    Model model = toy_model({"a", "b", "c"});
+    quantize_dynamic(model, options);
+    const auto name_of = [&](const std::string& name) {
+      const Encoding& encoding = model.parameters.get(name).encoding;
+      return encoding_name(encoding) + "/" + std::to_string(encoding.input_bits);
+    };
+    return name_of("bert.encoder.layer.0.intermediate.dense.weight") + " " + name_of("classifier.weight") + " " +
+           name_of("bert.embeddings.word_embeddings.weight");
+  };
+  EXPECT_EQ(names({}), "int8-channel/8 int8-channel/8 f32/0");
+  EXPECT_EQ(names({.input_bits = 16}), "int8-channel/16 int8-channel/8 f32/0");
+  EXPECT_EQ(names({.per_tensor = true}), "int8-tensor/8 int8-channel/8 f32/0");
+  EXPECT_EQ(names({.group_size = 32}), "int8-group32/8 int8-channel/8 f32/0");
+  EXPECT_EQ(names({.asymmetric = true}), "int8-channel-zp/8 int8-channel/8 f32/0");
+  EXPECT_EQ(names({.bits = 6}), "int6-group32/8 int8-channel/8 f32/0");
+  EXPECT_EQ(names({.bits = 3, .group_size = 0, .input_bits = 16}), "int3-channel/16 int8-channel/8 f32/0");
+  EXPECT_EQ(names({.bits = 2, .group_size = 64, .asymmetric = true}), "int2-group64-zp/8 int8-channel/8 f32/0");
+  EXPECT_EQ(names({.embeddings = true, .bits = 4, .embedding_bits = 4, .head_bits = 6}),
+            "int4-group32/8 int6-group32/8 int4-group32/16");
+  EXPECT_EQ(names({.embeddings = true, .embedding_bits = 4}), "int8-channel/8 int8-channel/8 int4-group32/16");
+  EXPECT_EQ(names({.head = false}), "int8-channel/8 f32/0 f32/0");
+}
+
+TEST(QuantizeDynamic, GroupsThatDoNotDivideAreNamed) {
+  const Model model = toy_model({"a", "b", "c"});
+  require_whole_groups(model, make_plan(model, {.bits = 4}));
+  require_whole_groups(model, make_plan(model, {.bits = 4, .group_size = 0}));
+  try {
+    require_whole_groups(model, make_plan(model, {.bits = 4, .group_size = 48}));
+    FAIL();
+  } catch (const Error& error) {
+    EXPECT_EQ(error.code(), ErrorCode::kBadInput);
+    EXPECT_NE(std::string(error.what()).find("groups of 48 do not divide its"), std::string::npos) << error.what();
+  }
+}
+
+TEST(QuantizeDynamic, ReportDescribesTheWeights) {
+  Model model = toy_model({"a", "b", "c"});
+  const std::string name = "bert.encoder.layer.0.intermediate.dense.weight";
+  Tensor values = model.parameters.get(name).decode().clone();
+  values.mutable_data<float>()[5] = 40;
+  model.parameters.set(name, EncodedTensor::dense(values));
+  const QuantizeReport report = quantize_dynamic(model, {.bits = 3, .group_size = 64});
+  for (const LayerQuantization& layer : report.layers) {
+    const auto n = static_cast<double>(element_count(layer.shape));
+    int64_t total = 0;
+    for (const int64_t count : layer.histogram) total += count;
+    EXPECT_EQ(total, element_count(layer.shape));
+    EXPECT_NEAR(layer.bits_per_weight, 8 * static_cast<double>(model.parameters.get(layer.name).size_bytes()) / n,
+                1e-9);
+    EXPECT_EQ(layer.input_bits, 8);
+    if (layer.name != name) continue;
+    EXPECT_EQ(layer.largest, 40);
+    EXPECT_NEAR(layer.outlier_ratio, 1 / n, 1e-12);
+    EXPECT_EQ(layer.histogram.back(), 1);
+    EXPECT_GT(layer.histogram[layer.histogram.size() / 2], element_count(layer.shape) / 2);
   }
 }
 

@@ -1,7 +1,10 @@
 #include "compress/quantize/plan.h"
 
+#include <fmt/format.h>
+
 #include <set>
 
+#include "base/error.h"
 #include "compress/quantize/report.h"
 #include "graph/op.h"
 #include "tensor/sparse.h"
@@ -45,11 +48,40 @@ bool has_many_zeros(const EncodedTensor& stored) {
   return static_cast<double>(count_nonzeros(stored)) <= (1 - kManyZeros) * n_numbers;
 }
 
+constexpr int kGroupBelow8Bits = 32;
+
+int group_size_of(const QuantizeOptions& options, int bits) {
+  if (options.group_size != QuantizeOptions::kDefaultGroup) return options.group_size;
+  return bits == 8 ? 0 : kGroupBelow8Bits;
+}
+
+Encoding grouped(const QuantizeOptions& options, int bits) {
+  return {.kind = EncodingKind::kIntGroup,
+          .bits = bits,
+          .group_size = group_size_of(options, bits),
+          .asymmetric = options.asymmetric,
+          .input_bits = options.input_bits};
+}
+
+Encoding head_encoding(const QuantizeOptions& options) {
+  return options.head_bits == 8 ? Encoding::int8_channel() : grouped(options, options.head_bits);
+}
+
+Encoding table_encoding(const QuantizeOptions& options) {
+  if (options.embedding_bits == 8) return Encoding::int8_channel();
+  Encoding encoding = grouped(options, options.embedding_bits);
+  encoding.input_bits = 16;  // ids; what a file of it is read as
+  return encoding;
+}
+
 // Zeros stay zeros: int8 without them may have fewer bytes than 4 bits with them.
 EncodedTensor encode_weights(const EncodedTensor& stored, const Tensor& values, const Encoding& encoding) {
   EncodedTensor encoded = encode(values, encoding);
   if (!has_many_zeros(stored)) return encoded;
-  EncodedTensor sparse = to_smallest(encode(values, Encoding::int8_channel()));
+  Encoding int8 = Encoding::int8_channel();
+  int8.input_bits = encoding.input_bits;
+  int8.static_input = encoding.static_input;
+  EncodedTensor sparse = to_smallest(encode(values, int8));
   return sparse.size_bytes() < encoded.size_bytes() ? sparse : encoded;
 }
 
@@ -65,10 +97,29 @@ QuantizePlan make_plan(const Model& model, const QuantizeOptions& options) {
     const bool head = uses.head.count(name) > 0;
     if (!options.head && head) continue;
     if (numbers_of(model.parameters.get(name).encoding).kind != EncodingKind::kDense) continue;
-    const bool int4 = options.bits == 4 && !embedding && !head;
-    plan[name] = int4 ? Encoding::int4_group(options.group_size, options.input_bits) : Encoding::int8_channel();
+    plan[name] = embedding ? table_encoding(options)
+                 : head    ? head_encoding(options)
+                           : linear_encoding(options, options.bits);
   }
   return plan;
+}
+
+Encoding linear_encoding(const QuantizeOptions& options, int bits) {
+  const bool is_channel = bits == 8 && group_size_of(options, bits) == 0 && !options.asymmetric;
+  if (!is_channel) return grouped(options, bits);
+  Encoding encoding = Encoding::int8_channel();
+  encoding.input_bits = options.input_bits;
+  encoding.per_tensor = options.per_tensor;
+  return encoding;
+}
+
+void require_whole_groups(const Model& model, const QuantizePlan& plan) {
+  for (const auto& [name, encoding] : plan) {
+    const int64_t n_columns = model.parameters.get(name).shape.back();
+    if (encoding.group_size == 0 || n_columns % encoding.group_size == 0) continue;
+    bad_input(name, fmt::format("groups of {} do not divide its {} inputs", encoding.group_size, n_columns),
+              "--group channel");
+  }
 }
 
 QuantizeReport apply_plan(Model& model, const QuantizePlan& plan) {

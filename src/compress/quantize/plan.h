@@ -17,6 +17,13 @@ using QuantizePlan = std::map<std::string, Encoding>;
 // are integers already.
 QuantizePlan make_plan(const Model& model, const QuantizeOptions& options);
 
+// How a linear of the encoder is encoded when it gets `bits` in place of options.bits: for mixed precision.
+Encoding linear_encoding(const QuantizeOptions& options, int bits);
+
+// kBadInput naming the first weight of the plan whose columns its groups don't divide. Such weights have a shorter
+// group at the end of each row; other programs refuse that.
+void require_whole_groups(const Model& model, const QuantizePlan& plan);
+
 // Rounds every weight of the plan to the nearest integer. Biases and norms stay.
 QuantizeReport apply_plan(Model& model, const QuantizePlan& plan);
 

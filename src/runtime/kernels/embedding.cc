@@ -10,6 +10,8 @@
 #include "base/error.h"
 #include "kernels/scratch.h"
 #include "runtime/kernels/factories.h"
+#include "tensor/int_grid.h"
+#include "tensor/int_group.h"
 #include "tensor/sparse.h"
 
 namespace fettle {
@@ -47,8 +49,9 @@ class EmbeddingTable {
       return;
     }
     stored_ = binding.parameters.stored(binding.node.inputs[input]);
+    check_scales(binding.graph.value(binding.node.inputs[input]).name, stored_);
     if (stored_.encoding.kind == EncodingKind::kSparse) stored_ = to_dense(stored_);
-    if (stored_.encoding.kind == EncodingKind::kIntGroup) stored_ = EncodedTensor::dense(stored_.decode());
+    stored_ = with_row_scales(stored_);
     if (stored_.encoding.kind == EncodingKind::kDense && stored_.data.dtype() == DType::kF64) {
       stored_.data = stored_.decode();
     }
@@ -62,6 +65,10 @@ class EmbeddingTable {
     if (const float* dense = dense_data(context)) return table.gather(dense, ids, n, width, y);
     if (stored_.encoding.kind == EncodingKind::kIntChannel) {
       return table.gather_int8(stored_.data.data<int8_t>(), stored_.scales.data<float>(), ids, n, width, y);
+    }
+    if (stored_.encoding.kind == EncodingKind::kIntGroup) {
+      for (int64_t r = 0; r < n; ++r) decode_int_row(stored_, ids[r], y + r * width);
+      return;
     }
     const bool is_bf16 = stored_.data.dtype() == DType::kBF16;
     for (int64_t r = 0; r < n; ++r) {

@@ -4,6 +4,7 @@
 
 #include "runtime/kernels/factories.h"
 #include "runtime/kernels/pack.h"
+#include "tensor/int_grid.h"
 #include "tensor/sparse.h"
 
 namespace fettle {
@@ -11,11 +12,11 @@ namespace {
 
 constexpr int64_t kActivationGrain = 8192;
 
-// Checked, with its zeros, and kept only until the weights are packed.
+// Checked, with its zeros and a scale for each row, and kept only until the weights are packed.
 EncodedTensor stored(const NodeBinding& binding, size_t i) {
   const EncodedTensor& value = binding.parameters.stored(binding.node.inputs[i]);
   check_values(binding.graph.value(binding.node.inputs[i]).name, value);
-  return to_dense(value);
+  return with_row_scales(to_dense(value));
 }
 
 bool by_its_quads(const NodeBinding& binding, size_t i) {
@@ -173,8 +174,9 @@ bool has_one_encoding(const NodeBinding& binding) {
   const EncodedTensor first = binding.parameters.stored(binding.node.inputs[1]);
   for (size_t i = 3; i < binding.node.inputs.size(); i += 2) {
     const EncodedTensor& other = binding.parameters.stored(binding.node.inputs[i]);
-    if (numbers_of(other.encoding) != numbers_of(first.encoding) || other.scales.dtype() != first.scales.dtype())
-      return false;
+    const bool alike = numbers_of(other.encoding) == numbers_of(first.encoding) &&
+                       other.scales.dtype() == first.scales.dtype() && other.input_scale == first.input_scale;
+    if (!alike) return false;
   }
   return true;
 }
@@ -182,6 +184,7 @@ bool has_one_encoding(const NodeBinding& binding) {
 std::unique_ptr<PackedLinear> pack_together(const NodeBinding& binding) {
   std::vector<Tensor> values;
   std::vector<Tensor> scales;
+  std::vector<Tensor> zeros;
   std::vector<Tensor> biases;
   EncodedTensor all;
   int64_t n_rows = 0;
@@ -192,14 +195,17 @@ std::unique_ptr<PackedLinear> pack_together(const NodeBinding& binding) {
     by_quads = by_quads && by_its_quads(binding, 1 + 2 * i);
     all.encoding = weight.encoding;
     all.shape = weight.shape;
+    all.input_scale = weight.input_scale;
     n_rows += weight.shape[0];
     values.push_back(weight.data);
     if (weight.scales.defined()) scales.push_back(weight.scales);
+    if (weight.zeros.defined()) zeros.push_back(weight.zeros);
     biases.push_back(bias.defined() ? bias : Tensor(DType::kF32, {weight.shape[0]}));
   }
   all.data = stacked(values);
   all.shape[0] = n_rows;
   if (!scales.empty()) all.scales = stacked(scales);
+  if (!zeros.empty()) all.zeros = stacked(zeros);
   return pack_weights(all, stacked(biases), binding.options, by_quads);
 }
 

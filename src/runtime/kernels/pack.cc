@@ -2,24 +2,39 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <optional>
 #include <string>
 
 #include "base/checksum.h"
 #include "base/error.h"
 #include "runtime/packed_store.h"
-#include "tensor/int4_group.h"
+#include "tensor/int_grid.h"
+#include "tensor/int_group.h"
 #include "tensor/sparse.h"
 
 namespace fettle {
 namespace {
+
+constexpr int kInt4Bits = 4;
+// What a group as wide as a row is rounded up to: a multiple that every table's kernel for four bits has groups of.
+constexpr int64_t kWidthMultiple = 128;
+
+int64_t int4_group_size(const Encoding& encoding, int64_t in_features) {
+  if (encoding.group_size > 0) return encoding.group_size;
+  return std::max<int64_t>(1, (in_features + kWidthMultiple - 1) / kWidthMultiple) * kWidthMultiple;
+}
+
+bool is_int4(const Encoding& encoding) {
+  return encoding.kind == EncodingKind::kIntGroup && !encoding.asymmetric && encoding.bits <= kInt4Bits;
+}
 
 std::unique_ptr<PackedLinear> pack_int4(const EncodedTensor& weight, const float* bias, const KernelTable& table) {
   const Tensor values = int4_halves(weight);
   const Tensor scales = weight.scales.to(DType::kF32);
   const Int4Weights weights{.out_features = weight.shape[0],
                             .in_features = weight.shape[1],
-                            .group_size = weight.encoding.group_size,
+                            .group_size = int4_group_size(weight.encoding, weight.shape[1]),
                             .values = values.data<uint8_t>(),
                             .scales = scales.data<float>(),
                             .bias = bias};
@@ -34,7 +49,8 @@ std::string_view product_name(Product product) {
 
 Product product_of(const EncodedTensor& weight, const ExecutorOptions& options) {
   if (numbers_of(weight.encoding).kind != EncodingKind::kDense) {
-    return weight.encoding.input_bits == 8 ? Product::kInt8 : Product::kBF16;
+    const IntegerForm form = integer_form(numbers_of(weight.encoding));
+    return form != IntegerForm::kBF16 && weight.encoding.input_bits == 8 ? Product::kInt8 : Product::kBF16;
   }
   const bool as_bf16 = options.precision == Precision::kBF16 || weight.data.dtype() == DType::kBF16;
   return as_bf16 ? Product::kBF16 : Product::kF32;
@@ -56,12 +72,14 @@ std::unique_ptr<PackedLinear> pack_plain(const LinearWeights& weights, Product p
 std::unique_ptr<PackedLinear> take_image(const EncodedTensor& weight, const Shape& shape, const PackedImage& image,
                                          const ExecutorOptions& options, bool by_quads) {
   const Product product = product_of(weight, options);
-  if (weight.encoding.kind != EncodingKind::kIntGroup) {
+  if (!is_int4(weight.encoding)) {
     const LinearWeights weights{.out_features = shape[0], .in_features = shape[1], .image = &image};
     return pack_plain(weights, product, *options.table, by_quads);
   }
-  const Int4Weights weights{
-      .out_features = shape[0], .in_features = shape[1], .group_size = weight.encoding.group_size, .image = &image};
+  const Int4Weights weights{.out_features = shape[0],
+                            .in_features = shape[1],
+                            .group_size = int4_group_size(weight.encoding, shape[1]),
+                            .image = &image};
   return product == Product::kInt8 ? options.table->pack_int4(weights) : options.table->pack_int4_bf16(weights);
 }
 
@@ -91,6 +109,7 @@ PackedSource source_of(const NodeBinding& binding, size_t begin, size_t end, con
     all += fingerprint(stored.data, *binding.options.pool);
     if (stored.scales.defined()) all += fingerprint(stored.scales, *binding.options.pool);
     if (stored.index.defined()) all += fingerprint(stored.index, *binding.options.pool);
+    if (stored.zeros.defined()) all += fingerprint(stored.zeros, *binding.options.pool);
     if (i == begin) {
       source.shape = stored.shape;
       source.encoding = fmt::format("{}, {} products{}", encoding_name(stored.encoding),
@@ -119,6 +138,12 @@ std::unique_ptr<PackedLinear> from_cache(const NodeBinding& binding, size_t begi
 
 }  // namespace
 
+IntegerForm integer_form(const Encoding& encoding) {
+  const bool grouped = encoding.kind == EncodingKind::kIntGroup;
+  if (is_int4(encoding) || (!grouped && encoding.input_bits == 8)) return IntegerForm::kAsStored;
+  return encoding.input_bits == 8 && encoding.bits < 8 ? IntegerForm::kInt8Rows : IntegerForm::kBF16;
+}
+
 bool runs_by_quads(const EncodedTensor& weight, const ExecutorOptions& options) {
   const bool is_candidate =
       weight.encoding.kind == EncodingKind::kSparse && product_of(weight, options) == Product::kInt8;
@@ -136,10 +161,12 @@ std::unique_ptr<PackedLinear> pack_weights(const EncodedTensor& weight, const Te
   weights.out_features = weight.shape[0];
   weights.in_features = weight.shape[1];
   weights.bias = bias.defined() ? bias.data<float>() : nullptr;
-  if (weight.encoding.kind == EncodingKind::kIntGroup) return pack_int4(weight, weights.bias, *options.table);
+  if (is_int4(weight.encoding)) return pack_int4(weight, weights.bias, *options.table);
   if (product == Product::kInt8) {
-    weights.weight = weight.data.raw();
-    weights.scales = weight.scales.data<float>();
+    const bool is_grouped = weight.encoding.kind == EncodingKind::kIntGroup;
+    const EncodedTensor rows = is_grouped ? encode(weight.decode(), Encoding::int8_channel()) : weight;
+    weights.weight = rows.data.raw();
+    weights.scales = rows.scales.data<float>();
     return pack_plain(weights, product, *options.table, by_quads);
   }
   // Integers whose inputs stay floats are widened to bf16, as those of 4 bits are.

@@ -1,13 +1,25 @@
 // Packs stored weights for the kernel table, by their encoding.
 #pragma once
 
+#include <cstdint>
+
 #include <memory>
 
 #include "runtime/node_kernel.h"
 
 namespace fettle {
 
-// weight [out, in] (not sparse) and bias [out] (undefined when there is none). by_quads: int8 only.
+// How a linear's integers are multiplied.
+enum class IntegerForm : uint8_t {
+  kAsStored,  // one scale a row, or up to 4 bits without zero points (which may be rounded to a row's scale, too)
+  kInt8Rows,  // rounded once more, to 8 bits with one scale a row: with 8-bit inputs, for other encodings below 8 bits
+  kBF16,      // widened: with 16-bit inputs, and where 8 bits in groups or with zero points would lose by more rounding
+};
+// Of kIntChannel and kIntGroup.
+IntegerForm integer_form(const Encoding& encoding);
+
+// weight [out, in] (not sparse; with a scale for each row) and bias [out] (undefined when there is none). by_quads:
+// int8 only.
 std::unique_ptr<PackedLinear> pack_weights(const EncodedTensor& weight, const Tensor& bias,
                                            const ExecutorOptions& options, bool by_quads = false);
 

@@ -35,6 +35,8 @@ std::string digest_model(const Model& model) {
     digest.add(int64_t{value.encoding.input_bits});
     digest.add(sha256_of(value.data.raw(), value.data.size_bytes()));
     if (value.scales.defined()) digest.add(sha256_of(value.scales.raw(), value.scales.size_bytes()));
+    if (value.zeros.defined()) digest.add(sha256_of(value.zeros.raw(), value.zeros.size_bytes()));
+    if (value.encoding.static_input) digest.add(sha256_of(&value.input_scale, sizeof value.input_scale));
     if (value.index.defined()) digest.add(sha256_of(value.index.raw(), value.index.size_bytes()));
   }
   return digest.hex();
