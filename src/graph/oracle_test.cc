@@ -23,6 +23,8 @@ class Oracle {
   void movement(const std::string& which, int64_t block_rows, int64_t block_columns);
   void gates();
   void open_gates();
+  void fake_quantize(const std::string& which, const Shape& block, int64_t lowest, int64_t highest);
+  void fake_quantize_rows();
 
  private:
   ValueId input(const std::string& which, const std::string& name, const Shape& shape) {
@@ -185,6 +187,26 @@ void Oracle::open_gates() {
   expect_case("open_gates", test_.graph.node("sigmoid_penalty", {scores, weight}, {{"shift", shift}}), {scores});
 }
 
+// Steps with learned sizes, of a block of elements each; a block of 0 rows is one of all rows.
+void Oracle::fake_quantize(const std::string& which, const Shape& block, int64_t lowest, int64_t highest) {
+  const Shape n_blocks{block[0] == 0 ? 1 : 8 / block[0], 12 / block[1]};
+  const ValueId x = input(which, "x", {8, 12});
+  const ValueId steps = input(which, "steps", n_blocks);
+  std::vector<ValueId> inputs{x, steps};
+  if (which == "fake_quantize_zeros") inputs.push_back(input(which, "zeros", n_blocks));
+  const Attributes attributes{{"block_rows", block[0]},
+                              {"block_columns", block[1]},
+                              {"lowest", lowest},
+                              {"highest", highest},
+                              {"gradient_scale", 0.3}};
+  expect_case(which, test_.graph.node("fake_quantize", inputs, attributes), {x, steps});
+}
+
+void Oracle::fake_quantize_rows() {
+  const ValueId x = input("fake_quantize_rows", "x", {5, 6});
+  expect_case("fake_quantize_rows", test_.graph.node("fake_quantize_rows", {x}), {x});
+}
+
 // One process computes all cases, so one test compares them all.
 TEST(GraphOracle, OpsAndGradientsAreThoseOfPyTorch) {
   if (!python_has("torch")) GTEST_SKIP() << "python3-torch is not installed";
@@ -212,6 +234,11 @@ TEST(GraphOracle, OpsAndGradientsAreThoseOfPyTorch) {
   Oracle(cases).movement("movement_of_blocks", 4, 3);
   Oracle(cases).gates();
   Oracle(cases).open_gates();
+  Oracle(cases).fake_quantize("fake_quantize", {1, 12}, -2, 1);
+  Oracle(cases).fake_quantize("fake_quantize_groups", {1, 4}, -4, 3);
+  Oracle(cases).fake_quantize("fake_quantize_zeros", {1, 4}, 0, 7);
+  Oracle(cases).fake_quantize("fake_quantize_tensor", {0, 12}, -8, 7);
+  Oracle(cases).fake_quantize_rows();
 }
 
 }  // namespace

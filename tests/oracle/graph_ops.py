@@ -146,6 +146,33 @@ def open_gates():
     return case({"scores": log_alpha}, (3 * open_probability.mean()).reshape(1), [log_alpha])
 
 
+def through_rounding(x):
+    """Rounds; the gradient is that of the identity."""
+    return x + (x.round() - x).detach()
+
+
+def fake_quantize(block_rows, block_columns, lowest, highest, with_zeros):
+    """Learned step sizes (Esser et al. 2020); x [8, 12], gradients of the steps scaled by 0.3."""
+    x = leaf(8, 12)
+    blocks = (8 // block_rows, 12 // block_columns)
+    steps = (0.2 + 0.5 * torch.rand(*blocks)).requires_grad_()
+    zeros = torch.randint(lowest, highest + 1, blocks).double() if with_zeros else torch.zeros(blocks)
+
+    def of_elements(of_blocks):
+        return of_blocks.repeat_interleave(block_rows, 0).repeat_interleave(block_columns, 1)
+
+    scaled = 0.3 * steps + (0.7 * steps).detach()
+    v = torch.maximum(torch.minimum(x / of_elements(scaled), highest - of_elements(zeros)), lowest - of_elements(zeros))
+    y = through_rounding(v) * of_elements(scaled)
+    return case({"x": x, "steps": steps, "zeros": zeros}, y, [x, steps])
+
+
+def fake_quantize_rows():
+    x = leaf(5, 6)
+    step = (x.abs().amax(1, keepdim=True) / 127).detach()
+    return case({"x": x}, through_rounding(x / step) * step, [x])
+
+
 cases = {
     "layer_norm": layer_norm(),
     "gelu": activation(F.gelu),
@@ -166,6 +193,11 @@ cases = {
     "movement_of_blocks": movement(4, 3),
     "hard_concrete": hard_concrete(),
     "open_gates": open_gates(),
+    "fake_quantize": fake_quantize(1, 12, -2, 1, False),
+    "fake_quantize_groups": fake_quantize(1, 4, -4, 3, False),
+    "fake_quantize_zeros": fake_quantize(1, 4, 0, 7, True),
+    "fake_quantize_tensor": fake_quantize(8, 12, -8, 7, False),
+    "fake_quantize_rows": fake_quantize_rows(),
 }
 with open(sys.argv[1], "w") as output:
     json.dump(cases, output)

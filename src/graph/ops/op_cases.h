@@ -14,7 +14,8 @@ namespace fettle {
 struct OpCase {
   std::string name;  // the op's, and what is special about the case
   std::vector<ValueId> outputs;
-  std::vector<ValueId> wrt;  // what the first output is differentiated by; empty where the op has no gradient
+  std::vector<ValueId> wrt;          // what the first output is differentiated by; empty where the op has no gradient
+  bool is_straight_through = false;  // its gradient is one by convention, not that of its values
 
   std::string_view op() const { return std::string_view(name).substr(0, name.find(' ')); }
 };
@@ -35,6 +36,7 @@ class OpCases {
     add_losses();
     add_attention();
     add_masks();
+    add_fake_quantization();
   }
   const std::vector<Built>& all() const& { return built_; }
 
@@ -373,6 +375,45 @@ class OpCases {
     TestGraph& test = begin();
     const ValueId scores = test.weight("scores", {rows_, width_});
     op("sigmoid_penalty_grad", {scores, test.random("weight", {1}), test.random("d", {1})}, {{"shift", 0.7}});
+  }
+
+  // Rows with a step each, groups that the last columns cut short, zero points, one step for all.
+  void add_fake_quantization() {
+    struct Scheme {
+      const char* name;
+      int64_t block_rows;
+      int64_t block_columns;
+      bool has_zeros;
+    };
+    for (const Scheme& scheme : {Scheme{" of rows", 1, width_, false}, Scheme{" of groups", 1, 4, false},
+                                 Scheme{" with zero points", 1, 4, true}, Scheme{" of all", 0, width_, false}}) {
+      const Attributes attributes{{"block_rows", scheme.block_rows},
+                                  {"block_columns", scheme.block_columns},
+                                  {"lowest", int64_t{scheme.has_zeros ? 0 : -4}},
+                                  {"highest", int64_t{scheme.has_zeros ? 7 : 3}},
+                                  {"gradient_scale", 0.5},
+                                  {"bf16_steps", scheme.has_zeros}};
+      const Shape blocks{scheme.block_rows == 0 ? 1 : rows_,
+                         (width_ + scheme.block_columns - 1) / scheme.block_columns};
+      const auto n_blocks = static_cast<size_t>(blocks[0] * blocks[1]);
+      std::vector<double> steps(n_blocks);
+      std::vector<double> zeros(n_blocks);
+      for (size_t i = 0; i < n_blocks; ++i) {
+        steps[i] = 0.21 + 0.1 * static_cast<double>(i % 7);
+        zeros[i] = static_cast<double>(i % 8);
+      }
+      for (const bool is_gradient : {false, true}) {
+        TestGraph& test = begin();
+        Ids inputs{matrix("x"), test.floats("steps", steps, blocks)};
+        if (is_gradient) inputs.push_back(matrix("d_y"));
+        if (scheme.has_zeros) inputs.push_back(test.floats("zeros", zeros, blocks));
+        op((is_gradient ? "fake_quantize_grad" : "fake_quantize") + std::string(scheme.name), inputs, attributes);
+        built_.back().item.is_straight_through = !is_gradient;
+      }
+    }
+    begin();
+    op("fake_quantize_rows", {matrix("x")}, {});
+    built_.back().item.is_straight_through = true;
   }
 
   DType dtype_;

@@ -1,4 +1,5 @@
 #include "runtime/kernels/factories.h"
+#include "runtime/kernels/fake_quantize.h"
 #include "runtime/kernels/gates.h"
 #include "runtime/kernels/masks.h"
 
@@ -49,6 +50,9 @@ constexpr OpKernel kKernels[] = {
     {"hard_concrete_grad", make_hard_concrete_grad},
     {"sigmoid_penalty", make_sigmoid_penalty},
     {"sigmoid_penalty_grad", make_sigmoid_penalty_grad},
+    {"fake_quantize", make_fake_quantize, kFirst},
+    {"fake_quantize_grad", make_fake_quantize_grad},
+    {"fake_quantize_rows", make_fake_quantize_rows, kFirst},
 };
 
 }  // namespace
