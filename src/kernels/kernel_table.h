@@ -100,7 +100,9 @@ struct LinearWeights {
   const void* weight = nullptr;        // [out_features, in_features], element type by the packing function
   const float* scales = nullptr;       // [out_features], integer weights only
   const float* bias = nullptr;         // [out_features]
-  const PackedImage* image = nullptr;  // instead of all these: kBadInput when it is not of weights of this size
+  const PackedImage* image = nullptr;  // instead of these: kBadInput when it is not of weights of this size
+  // pack_int8 and pack_sparse_int8: the scale of all inputs, or 0: each row takes its own. Not part of an image.
+  float input_scale = 0;
 };
 
 // Weights of four bits: value = scale of its group · q, q in [-8, 7]. Pointers need to live only during packing.
@@ -112,6 +114,7 @@ struct Int4Weights {
   const float* scales = nullptr;       // [out_features, ceil(in_features / group_size)], not negative
   const float* bias = nullptr;         // [out_features], may be null
   const PackedImage* image = nullptr;  // as in LinearWeights
+  float input_scale = 0;               // pack_int4 only; as in LinearWeights
 };
 
 // Self-attention within each sequence of a ragged batch: out = dropout(softmax(scale · q kᵀ)) v, head by head.

@@ -69,7 +69,8 @@ Int4Codes int4_codes(const Int4Weights& w) {
 std::unique_ptr<PackedLinear> unpack_as_int8(const Int4Weights& w, PackFunction pack_int8) {
   check_int4_weights(w);
   if (w.image != nullptr) {
-    return pack_int8({.out_features = w.out_features, .in_features = w.in_features, .image = w.image});
+    return pack_int8(
+        {.out_features = w.out_features, .in_features = w.in_features, .image = w.image, .input_scale = w.input_scale});
   }
   const Int4Codes codes = int4_codes(w);
   const std::vector<int8_t> values = unpack<int8_t>(w, [&](int64_t row, int64_t group, int value) {
@@ -79,7 +80,8 @@ std::unique_ptr<PackedLinear> unpack_as_int8(const Int4Weights& w, PackFunction 
                     .in_features = w.in_features,
                     .weight = values.data(),
                     .scales = codes.scales.data(),
-                    .bias = w.bias});
+                    .bias = w.bias,
+                    .input_scale = w.input_scale});
 }
 
 std::unique_ptr<PackedLinear> unpack_as_bf16(const Int4Weights& w, PackFunction pack_bf16) {

@@ -1,4 +1,5 @@
 // int8 products of every table against plain loops: the same bits.
+#include "base/error.h"
 #include "kernels/packed_linear_test.h"
 
 namespace fettle {
@@ -105,6 +106,50 @@ TEST(PackedInt8, RowsThatAreNotFiniteGiveNan) {
     EXPECT_TRUE(std::isnan(y[static_cast<size_t>(3 * p.ldy)]));
     EXPECT_TRUE(std::isnan(y[static_cast<size_t>(17 * p.ldy + 39)]));
     EXPECT_TRUE(std::isfinite(y[static_cast<size_t>(4 * p.ldy)]));
+  }
+}
+
+// Some values are cut, some rows have small integers only; far beyond the range nothing overflows.
+TEST(PackedInt8, OneScaleForAllRows) {
+  for (const float input_scale : {0.005f, 0.013f, 0.1f, 1.0f / 127, 1e-30f}) {
+    for (int n_threads : {1, 2}) {
+      ThreadPool pool(n_threads);
+      for (const LinearShape shape :
+           {LinearShape{1, 1, 1}, LinearShape{70, 97, 203}, LinearShape{16, 768, 96}, LinearShape{33, 1030, 515}}) {
+        LinearProblem p(shape);
+        p.input_scale = input_scale;
+        check_int8(p, pool);
+      }
+    }
+  }
+}
+
+TEST(PackedInt8, OneScaleForRowsOfAnyMagnitude) {
+  ThreadPool pool(1);
+  LinearProblem p({8, 70, 40});
+  p.input_scale = 0.02f;
+  const float magnitudes[] = {0, 1e-45f, 1e-37f, 2.53f, 2.541f, 1e10f, 3e38f, kInf};
+  for (int64_t r = 0; r < 8; ++r) {
+    for (int64_t i = 0; i < 70; ++i) {
+      const auto step = static_cast<float>(i % 3 - 1);
+      p.x[static_cast<size_t>(r * p.ldx + i)] = step == 0 ? 0 : step * magnitudes[r];
+    }
+  }
+  check_int8(p, pool);
+  const std::vector<float> y = p.run(*best_table().pack_int8(p.int8_weights()), pool);
+  EXPECT_TRUE(std::isfinite(y[static_cast<size_t>(6 * p.ldy)]));
+  EXPECT_TRUE(std::isnan(y[static_cast<size_t>(7 * p.ldy)]));
+  p.x[5] = kNan;
+  check_int8(p, pool);
+}
+
+TEST(PackedInt8, RefusesWhatIsNoScaleOfInputs) {
+  LinearProblem p({1, 8, 8});
+  for (const float input_scale : {-0.1f, 1e-38f, 1e38f, kInf, kNan}) {
+    p.input_scale = input_scale;
+    for (const KernelTable* table : supported_tables()) {
+      EXPECT_THROW(table->pack_int8(p.int8_weights()), Error) << table->name << " " << input_scale;
+    }
   }
 }
 

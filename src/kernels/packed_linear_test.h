@@ -59,7 +59,8 @@ struct LinearProblem {
             .in_features = shape.in,
             .weight = weight.data(),
             .scales = scales.data(),
-            .bias = with_bias ? bias.data() : nullptr};
+            .bias = with_bias ? bias.data() : nullptr,
+            .input_scale = input_scale};
   }
   LinearWeights weights(const void* data) const {
     return {
@@ -80,6 +81,7 @@ struct LinearProblem {
   std::vector<float> scales;
   std::vector<float> bias;
   std::vector<float> residual;
+  float input_scale = 0;  // of all rows; 0: each its own
   bool with_bias = true;
   bool with_residual = false;
   Activation activation = Activation::kNone;
@@ -96,12 +98,15 @@ inline std::vector<float> expected_int8(const LinearProblem& p) {
       finite = finite && std::isfinite(x[i]);
       absmax = std::max(absmax, std::fabs(x[i]));
     }
-    const bool zero = absmax < 1e-36f;
-    const float row_scale = !finite ? kNan : zero ? 0 : absmax / 127.0f;
+    const bool is_given = p.input_scale > 0;
+    const bool zero = !is_given && absmax < 1e-36f;
+    const float factor = is_given ? 1.0f / p.input_scale : 127.0f / absmax;
+    const float row_scale = !finite ? kNan : is_given ? p.input_scale : zero ? 0 : absmax / 127.0f;
     for (int64_t o = 0; o < p.shape.out; ++o) {
       int64_t sum = 0;
       for (int64_t i = 0; finite && !zero && i < p.shape.in; ++i) {
-        sum += std::lrint(x[i] * (127.0f / absmax)) * p.weight[static_cast<size_t>(o * p.shape.in + i)];
+        const float cut = std::min(std::max(x[i] * factor, -127.0f), 127.0f);
+        sum += std::lrint(cut) * p.weight[static_cast<size_t>(o * p.shape.in + i)];
       }
       const float scale = row_scale * p.scales[static_cast<size_t>(o)];
       const float value = static_cast<float>(sum) * scale;

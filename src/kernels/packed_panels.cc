@@ -124,6 +124,7 @@ struct PanelSizes {
   int64_t in_features = 0;
   int64_t panel_bytes = 0;
   bool has_scales = false;  // and offsets
+  float input_scale = 0;
 };
 
 // Its block has the panels, then bias, scales and offsets of all their columns.
@@ -132,7 +133,10 @@ class PanelLinear : public PackedLinear {
   // With an image, there is nothing to fill.
   PanelLinear(const PanelSizes& sizes, const PanelKernel& kernel, void (*install)(KernelTable&),
               const PackedImage* image)
-      : kernel_(kernel), w_(weights_of(sizes, kernel)), block_(block_bytes(w_, sizes.has_scales), image) {
+      : kernel_(kernel),
+        input_scale_(sizes.input_scale),
+        w_(weights_of(sizes, kernel)),
+        block_(block_bytes(w_, sizes.has_scales), image) {
     install(table_);
     w_.data = block_.data();
     w_.bias = reinterpret_cast<const float*>(block_.data() + panels_bytes());
@@ -255,6 +259,7 @@ class PanelLinear : public PackedLinear {
     from.in_features = w_.in_features;
     from.k_padded = w_.k_padded;
     from.row_block = kernel_.row_block;
+    from.input_scale = input_scale_;
     (is_bf16 ? kernel_.prepare_bf16 : kernel_.prepare)(from, block + at * kLineBytes, scales);
   }
 
@@ -300,6 +305,7 @@ class PanelLinear : public PackedLinear {
   }
 
   PanelKernel kernel_;
+  float input_scale_;
   KernelTable table_;
   PanelWeights w_;
   PackedBlock block_;
@@ -311,7 +317,8 @@ std::unique_ptr<PanelLinear> pack_plain(const LinearWeights& weights, const Pane
                          .in_features = weights.in_features,
                          .panel_bytes = checked_mul(padded_depth(weights.in_features, kernel),
                                                     kPanelWidth * kernel.weight_bytes, "linear"),
-                         .has_scales = has_scales};
+                         .has_scales = has_scales,
+                         .input_scale = weights.input_scale};
   auto linear = std::make_unique<PanelLinear>(sizes, kernel, install, weights.image);
   if (weights.image != nullptr) return linear;
   linear->fill(weights.bias, [&](int64_t column, std::byte* panel) {
@@ -330,7 +337,8 @@ PanelSizes int4_sizes(const Int4Weights& weights, const PanelKernel& kernel, boo
   return {.out_features = weights.out_features,
           .in_features = weights.in_features,
           .panel_bytes = Form::panel_bytes(k_padded / Form::kTileInputs),
-          .has_scales = has_scales};
+          .has_scales = has_scales,
+          .input_scale = has_scales ? weights.input_scale : 0};
 }
 
 }  // namespace
@@ -391,9 +399,16 @@ void check_int8_features(int64_t in_features) {
   }
 }
 
+void check_input_scale(float input_scale) {
+  constexpr float kLargest = 1 / kMinAbsmax;
+  if (input_scale == 0 || (input_scale >= kMinAbsmax && input_scale <= kLargest)) return;
+  bad_input("linear", fmt::format("{} is no scale of inputs", input_scale));
+}
+
 void check_int8_weights(const LinearWeights& weights) {
   check_linear_weights(weights);
   check_int8_features(weights.in_features);
+  check_input_scale(weights.input_scale);
   if (weights.image == nullptr && weights.scales == nullptr && weights.out_features > 0) {
     bad_input("linear", "int8 weights without scales");
   }
@@ -419,6 +434,7 @@ std::unique_ptr<PackedLinear> pack_int4_panels(const Int4Weights& weights, const
                                                void (*install)(KernelTable&)) {
   check_int4_weights(weights);
   check_int8_features(weights.in_features);
+  check_input_scale(weights.input_scale);
   auto linear =
       std::make_unique<PanelLinear>(int4_sizes<Int4AsInt8>(weights, kernel, true), kernel, install, weights.image);
   if (weights.image != nullptr) return linear;

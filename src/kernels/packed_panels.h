@@ -25,6 +25,9 @@ inline constexpr int64_t kLineBytes = 64;
 // Quantization of an input row: factor = 127 / absmax, q = round_to_even(x · factor), scale = absmax / 127. A row whose
 // absmax is below kMinAbsmax counts as zero (the factor would overflow); a row with a NaN or an infinity has scale NaN,
 // and so all its outputs are NaN. Outputs are float(Σ q w) · (scale · weight_scale) + bias, in this order, never fused.
+//
+// With a scale that was given for all rows (PrepareRows::input_scale): factor = 1 / scale, and q is cut to -127 … 127.
+// Rows with a NaN or an infinity have scale NaN here too, whatever their q.
 inline constexpr float kMinAbsmax = 1e-36f;
 float quantize_factor(float absmax);
 float quantize_scale(float absmax);
@@ -90,6 +93,7 @@ struct PrepareRows {
   int64_t in_features = 0;
   int64_t k_padded = 0;
   int64_t row_block = 0;
+  float input_scale = 0;  // int8 only; 0: each row takes its own
 };
 
 struct PanelKernel {
@@ -112,6 +116,8 @@ void finish_block(const PanelJob& job, float* block, int64_t row, int64_t rows, 
 void check_linear_weights(const LinearWeights& weights);
 void check_int8_weights(const LinearWeights& weights);
 void check_int8_features(int64_t in_features);
+// kBadInput for a scale of the inputs that is neither 0 nor one that can be divided by.
+void check_input_scale(float input_scale);
 
 // install puts `activate` and `add` of the instruction set into a table.
 std::unique_ptr<PackedLinear> pack_panels(const LinearWeights& weights, const PanelKernel& kernel,

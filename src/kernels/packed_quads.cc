@@ -140,6 +140,7 @@ class QuadLinear : public PackedLinear {
   QuadLinear(const LinearWeights& weights, const QuadKernel& kernel, void (*install)(KernelTable&),
              const std::vector<PlannedChunk>& plan)
       : kernel_(kernel),
+        input_scale_(weights.input_scale),
         n_quads_(weights.image == nullptr ? count_quads(plan) : quads_of_image(weights)),
         parts_(groups_of(weights.out_features), chunks_of(weights.in_features), n_quads_),
         block_(parts_.size_bytes, weights.image) {
@@ -255,7 +256,8 @@ class QuadLinear : public PackedLinear {
                              .rows = std::min(kBlockRows, args.rows - row),
                              .in_features = w_.in_features,
                              .k_padded = k_padded(),
-                             .row_block = kBlockRows};
+                             .row_block = kBlockRows,
+                             .input_scale = input_scale_};
       (args.x_is_bf16 ? kernel_.prepare_bf16 : kernel_.prepare)(from, data + b * block_bytes(), scales + row);
     };
     const int64_t n_blocks = divide_up(args.rows, kBlockRows);
@@ -292,6 +294,7 @@ class QuadLinear : public PackedLinear {
   }
 
   QuadKernel kernel_;
+  float input_scale_;
   KernelTable table_;
   int64_t n_quads_;
   Parts parts_;

@@ -82,6 +82,15 @@ TEST(PackedQuads, ExactAtTheExtremes) {
   check_quads(LinearProblem({5, 8, 0}), pool);
 }
 
+TEST(PackedQuads, ExactWithOneScaleForAllRows) {
+  ThreadPool pool(2);
+  for (const LinearShape shape : {LinearShape{1, 5, 3}, LinearShape{37, 700, 130}}) {
+    LinearProblem p = thinned(shape, 0.3, 4);
+    p.input_scale = 0.013f;
+    check_quads(p, pool);
+  }
+}
+
 // With activation, residual and rows in bf16 as the same table's dense product.
 TEST(PackedQuads, LikeTheDenseProductInEverything) {
   ThreadPool pool(2);
@@ -105,7 +114,7 @@ TEST(PackedQuads, LikeTheDenseProductInEverything) {
 
 TEST(PackedQuads, LikeTheDenseProductWithRowsInBf16) {
   ThreadPool pool(1);
-  const LinearProblem p = thinned({45, 200, 210}, 0.3, 4);
+  LinearProblem p = thinned({45, 200, 210}, 0.3, 4);
   std::vector<uint16_t> x;
   for (const float value : p.x) x.push_back(f32_to_bf16(value));
   for (const KernelTable* table : supported_tables()) {

@@ -16,6 +16,10 @@
 namespace fettle {
 namespace {
 
+float input_scale_of(const EncodedTensor& weight) {
+  return weight.encoding.static_input ? weight.input_scale : 0;
+}
+
 constexpr int kInt4Bits = 4;
 // What a group as wide as a row is rounded up to: a multiple that every table's kernel for four bits has groups of.
 constexpr int64_t kWidthMultiple = 128;
@@ -37,7 +41,8 @@ std::unique_ptr<PackedLinear> pack_int4(const EncodedTensor& weight, const float
                             .group_size = int4_group_size(weight.encoding, weight.shape[1]),
                             .values = values.data<uint8_t>(),
                             .scales = scales.data<float>(),
-                            .bias = bias};
+                            .bias = bias,
+                            .input_scale = input_scale_of(weight)};
   return weight.encoding.input_bits == 8 ? table.pack_int4(weights) : table.pack_int4_bf16(weights);
 }
 
@@ -73,13 +78,15 @@ std::unique_ptr<PackedLinear> take_image(const EncodedTensor& weight, const Shap
                                          const ExecutorOptions& options, bool by_quads) {
   const Product product = product_of(weight, options);
   if (!is_int4(weight.encoding)) {
-    const LinearWeights weights{.out_features = shape[0], .in_features = shape[1], .image = &image};
+    const LinearWeights weights{
+        .out_features = shape[0], .in_features = shape[1], .image = &image, .input_scale = input_scale_of(weight)};
     return pack_plain(weights, product, *options.table, by_quads);
   }
   const Int4Weights weights{.out_features = shape[0],
                             .in_features = shape[1],
                             .group_size = int4_group_size(weight.encoding, shape[1]),
-                            .image = &image};
+                            .image = &image,
+                            .input_scale = input_scale_of(weight)};
   return product == Product::kInt8 ? options.table->pack_int4(weights) : options.table->pack_int4_bf16(weights);
 }
 
@@ -167,6 +174,7 @@ std::unique_ptr<PackedLinear> pack_weights(const EncodedTensor& weight, const Te
     const EncodedTensor rows = is_grouped ? encode(weight.decode(), Encoding::int8_channel()) : weight;
     weights.weight = rows.data.raw();
     weights.scales = rows.scales.data<float>();
+    weights.input_scale = input_scale_of(weight);
     return pack_plain(weights, product, *options.table, by_quads);
   }
   // Integers whose inputs stay floats are widened to bf16, as those of 4 bits are.

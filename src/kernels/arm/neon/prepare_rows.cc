@@ -38,8 +38,10 @@ int16x4_t quantize4(const float* x, int64_t n, int64_t k, float32x4_t factor) {
   return vqmovn_s32(vcvtnq_s32_f32(vmulq_f32(load(x, n, k), factor)));
 }
 
+// Saturates at -128, which only a scale that was given for all rows can lead to.
 int8x8_t quantize8(const float* x, int64_t n, int64_t k, float32x4_t factor) {
-  return vqmovn_s16(vcombine_s16(quantize4(x, n, k, factor), quantize4(x, n, k + kLanes, factor)));
+  const int16x8_t q = vcombine_s16(quantize4(x, n, k, factor), quantize4(x, n, k + kLanes, factor));
+  return vmax_s8(vqmovn_s16(q), vdup_n_s8(-127));
 }
 
 }  // namespace
@@ -64,8 +66,9 @@ void prepare_int8(const PrepareRows& from, std::byte* to, float* scales) {
     const uint32_t bits = absmax_bits(x, from.in_features);
     const bool finite = bits < kInfinityBits;
     const float absmax = finite ? std::bit_cast<float>(bits) : 0.0f;
-    scales[r] = finite ? quantize_scale(absmax) : std::numeric_limits<float>::quiet_NaN();
-    const float32x4_t factor = vdupq_n_f32(quantize_factor(absmax));
+    const float scale = from.input_scale > 0 ? from.input_scale : quantize_scale(absmax);
+    scales[r] = finite ? scale : std::numeric_limits<float>::quiet_NaN();
+    const float32x4_t factor = vdupq_n_f32(from.input_scale > 0 ? 1.0f / scale : quantize_factor(absmax));
     // A row that is not finite is prepared as zeros: cutting it to no values does that.
     const int64_t n = finite ? from.in_features : 0;
     std::byte* line = to + r * kLineBytes;
