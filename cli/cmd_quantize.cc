@@ -2,23 +2,20 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <map>
 #include <memory>
 
 #include "base/error.h"
 #include "cli/quantize_methods.h"
-#include "cli/results.h"
 #include "cli/trials.h"
 #include "compress/manifest.h"
-#include "evaluate/metrics.h"
 
 namespace fettle::cli {
 
 namespace {
 
-constexpr double kMiB = 1024.0 * 1024.0;
-
 using GroupFactory = std::unique_ptr<QuantizeGroup> (*)();
-constexpr GroupFactory kGroups[] = {make_scheme_group, make_calibrated_group};
+constexpr GroupFactory kGroups[] = {make_scheme_group, make_calibrated_group, make_training_group};
 
 struct QuantizeVerb {
   QuantizeCommand command;
@@ -42,37 +39,21 @@ void check_command(const QuantizeVerb& quantize) {
     usage_error(flag, "does not go with --method " + command.method);
   };
   check_flag("--data");
-  check_flag("--calibrate");
+  if (!command.budget.reads_texts()) check_flag("--calibrate");
   for (const auto& other : quantize.groups) {
     for (const std::string& method : other->methods()) std::ranges::for_each(other->flags_of(method), check_flag);
   }
   if (command.threshold.fit && command.eval.empty()) usage_error("--fit-threshold", "needs --eval");
   group.check(command);
+  if (!group.scheme(command)) {
+    for (const char* flag : {"--max-mb", "--max-kl", "--mixed-bits", "--sensitivity", "--sensitivity-samples"}) {
+      if (command.is_given(flag)) usage_error(flag, "does not go with --method " + command.method);
+    }
+  }
+  command.budget.check(command);
 }
 
-// "accuracy_before", "accuracy" and their paired test on --eval, on which the threshold is fitted too when that was
-// asked for; an empty object without it.
-Json measure_change(Model& model, const QuantizeJob& job) {
-  const QuantizeCommand& command = job.command;
-  if (command.eval.empty() || model.config.labels.empty()) return Json::object();
-  if (model.config.problem != ProblemType::kSingleLabel) return Json::object();
-  const Dataset eval = command.load(command.eval, *job.original);
-  require_labels(eval);
-  command.threshold.apply(model, eval, job.globals);
-  const auto predicted = [&](const std::shared_ptr<const Model>& of) {
-    Session session(of, job.globals.session());
-    return predict(session, eval);
-  };
-  const Predictions before = predicted(job.original);
-  const Predictions after = predicted(std::make_shared<const Model>(model));
-  std::vector<int32_t> truth;
-  for (const Example& example : eval.examples) truth.push_back(example.label);
-  return {{"accuracy_before", measure_quality(before, eval).accuracy},
-          {"accuracy", measure_quality(after, eval).accuracy},
-          {"against_original", to_json(compare_predictions(before.labels, after.labels, truth, job.globals.seed))}};
-}
-
-Json layers_json(const QuantizeReport& report) {
+Json layers_json(const QuantizeReport& report, const std::map<std::string, double>& divergences) {
   Json layers = Json::array();
   for (const LayerQuantization& layer : report.layers) {
     layers.push_back(Json{{"name", layer.name},
@@ -83,21 +64,33 @@ Json layers_json(const QuantizeReport& report) {
                           {"outlier_ratio", layer.outlier_ratio},
                           {"rmse", layer.rmse},
                           {"cosine", layer.cosine}});
+    if (const auto found = divergences.find(layer.name); found != divergences.end()) {
+      layers.back()["kl"] = found->second;
+    }
   }
   return layers;
 }
 
-std::string layers_text(const QuantizeReport& report) {
+// With the divergences, where they were measured, the most sensitive first.
+std::string layers_text(QuantizeReport report, const std::map<std::string, double>& divergences) {
+  if (!divergences.empty()) {
+    std::ranges::stable_sort(report.layers, [&](const LayerQuantization& a, const LayerQuantization& b) {
+      return divergences.at(a.name) > divergences.at(b.name);
+    });
+  }
   std::string text;
   for (const LayerQuantization& layer : report.layers) {
-    text += fmt::format("{:<58} {:<14} {:<14} rmse {:.2e}  cosine {:.6f}\n", layer.name, shape_to_string(layer.shape),
+    text += fmt::format("{:<58} {:<14} {:<14} rmse {:.2e}  cosine {:.6f}", layer.name, shape_to_string(layer.shape),
                         layer.encoding, layer.rmse, layer.cosine);
+    if (!divergences.empty()) text += fmt::format("  KL {:.2e}", divergences.at(layer.name));
+    text += '\n';
   }
   return text;
 }
 
-void print_outcome(const QuantizeOutcome& outcome, const Json& json, const QuantizeCommand& command) {
-  std::string text = layers_text(outcome.report) + outcome.text;
+void print_outcome(const QuantizeOutcome& outcome, const std::map<std::string, double>& divergences, const Json& json,
+                   const QuantizeCommand& command) {
+  std::string text = layers_text(outcome.report, divergences) + outcome.text;
   if (outcome.has_trained) text += training_summary(outcome.training);
   if (json.contains("accuracy_before")) {
     const Json& test = json["against_original"];
@@ -105,6 +98,11 @@ void print_outcome(const QuantizeOutcome& outcome, const Json& json, const Quant
                         json["accuracy_before"].get<double>(), json["accuracy"].get<double>(),
                         100 * test["ci95"][0].get<double>(), 100 * test["ci95"][1].get<double>(),
                         test["mcnemar_p"].get<double>());
+  }
+  if (json.contains("slower")) {
+    text += fmt::format("one query {:.3f} -> {:.3f} ms{}\n", json["latency_ms_before"].get<double>(),
+                        json["latency_ms"].get<double>(),
+                        json["slower"].get<bool>() ? ": SLOWER than the model it was made of, on this machine" : "");
   }
   print(text + fmt::format("{:.2f} -> {:.2f} MiB, {:.2f} bits a weight; wrote {}\n", outcome.report.size_mb_before,
                            outcome.report.size_mb, outcome.report.bits_per_weight, command.out));
@@ -121,35 +119,45 @@ int run_quantize(const QuantizeVerb& quantize, const Globals& globals) {
   QuantizeJob job{original, scheme.value_or(QuantizeOptions{}), {}, command, globals};
   if (scheme) job.plan = make_plan(model, *scheme);
   if (command.is_given("--group")) require_whole_groups(model, job.plan);
+  Json chosen = Json::object();
+  std::string text;
+  if (command.budget.is_mixed()) chosen = choose_bits(job, text);
   QuantizeOutcome outcome = quantize.chosen().run(model, job);
+  outcome.text.insert(0, text);
 
   Json options{{"method", command.method}};
   if (scheme) options.update(flags_to_json(*scheme));
   options.update(outcome.options);
+  command.budget.record(options, command);
   if (outcome.has_trained) {
     amend_step(model, options);
     record_parent(model, original->source);
   } else {
     record_step(model, "quantize", options, globals.seed);
   }
-  const Json measured = measure_change(model, job);
+  const Json measured = measure_change(model, job, outcome);
   if (!measured.empty()) record_measurements(model, measured);
+  const std::map<std::string, double> divergences = measure_layers(model, job, outcome);
+  const Json speed = measure_speed(model, job);
   save_model(model, command.out, globals.force);
   command.page.write(outcome.report, command.model, command.method, globals);
+  quantize.chosen().clean_up(command);
 
   Json json = outcome.has_trained ? to_json(outcome.training) : Json::object();
   json["method"] = command.method;
   json["size_mb_before"] = outcome.report.size_mb_before;
   json["size_mb"] = outcome.report.size_mb;
   json["bits_per_weight"] = outcome.report.bits_per_weight;
-  json["layers"] = layers_json(outcome.report);
+  json["layers"] = layers_json(outcome.report, divergences);
   json["path"] = command.out;
   merge(json, outcome.more);
+  merge(json, chosen);
   merge(json, measured);
+  merge(json, speed);
   if (globals.json) {
     print_json(json);
   } else {
-    print_outcome(outcome, json, command);
+    print_outcome(outcome, divergences, json, command);
   }
   return 0;
 }
@@ -175,6 +183,7 @@ void add_quantize(Program& program) {
   verb->add_option("--method", command.method, list + " (default dynamic)")->check(CLI::IsMember(methods));
   command.scheme.add_to(*verb);
   command.page.add_to(*verb);
+  command.budget.add_to(*verb);
   verb->add_option("--data", command.data, "training data, for methods that train");
   verb->add_option("--calibrate", command.calibrate, "texts to run the model over, for methods that measure");
   verb->add_option("--eval", command.eval, "data for evaluation, before and after");

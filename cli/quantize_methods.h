@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "cli/app.h"
+#include "cli/quantize_checks.h"
 #include "cli/quantize_page.h"
 #include "cli/quantize_scheme.h"
 #include "compress/quantize/plan.h"
@@ -25,6 +26,7 @@ struct QuantizeCommand {
   std::string out;
   SchemeFlags scheme;
   QuantizePageFlag page;
+  BudgetFlags budget;
   DataFlags data_flags;
   ThresholdFlags threshold;
   const CLI::App* verb = nullptr;
@@ -57,7 +59,8 @@ struct QuantizeOutcome {
   // Where weights are not those of the original (SmoothQuant, training): the model in float that was rounded, which a
   // weight that is taken back has its numbers from. Null: the original.
   std::shared_ptr<const Model> rounded;
-  bool has_trained = false;  // then the step is in the manifest already
+  bool can_fall_back = true;  // whether a weight may have those numbers beside the others as they are now
+  bool has_trained = false;   // then the step is in the manifest already
   TrainResult training;
 };
 
@@ -77,10 +80,13 @@ class QuantizeGroup {
   // Quantizes `model`, which is the original, in place. Records nothing in the manifest but what training itself
   // records.
   virtual QuantizeOutcome run(Model& model, const QuantizeJob& job) = 0;
+  // After the model was written: removes what only an interrupted run would still need.
+  virtual void clean_up(const QuantizeCommand& /*command*/) const {}
 };
 
 // One row for each file.
 std::unique_ptr<QuantizeGroup> make_scheme_group();      // quantize_scheme.cc: dynamic, rtn, bf16, f16
 std::unique_ptr<QuantizeGroup> make_calibrated_group();  // quantize_calibrated.cc
+std::unique_ptr<QuantizeGroup> make_training_group();    // quantize_training.cc: qat
 
 }  // namespace fettle::cli
