@@ -221,7 +221,7 @@ struct KernelTable {
   std::string_view name;  // "reference", "avx2", "avx512", "vnni", "amx", "neon", "neon_dot"
   bool (*supported)(const CpuFeatures&);
   // Share of quads with a number up to which pack_sparse_int8 is faster than pack_int8 at 12 and at 128 rows of a
-  // BERT-base layer (bench/sparse_bench); 0: never.
+  // BERT-base layer (bench/sparse_products); 0: never.
   double sparse_below = 0;
 
   // General products, for training. matmul_bf16 rounds both operands to bf16 and accumulates in f32.
