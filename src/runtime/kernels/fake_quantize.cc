@@ -49,6 +49,19 @@ class Steps {
   const float* zeros_;
 };
 
+float largest_magnitude(const float* x, int64_t n) {
+  Lanes most{};
+  int64_t i = 0;
+  for (; i + kLanes <= n; i += kLanes) {
+    const Lanes v = load(x + i);
+    const Lanes magnitude = v < Lanes{} ? -v : v;
+    most = magnitude > most ? magnitude : most;
+  }
+  float largest = std::max(std::max(most[0], most[1]), std::max(most[2], most[3]));
+  for (; i < n; ++i) largest = std::max(largest, std::abs(x[i]));
+  return largest;
+}
+
 void quantize_span(const FakeRange<float>& range, const float* x, int64_t n, float* y) {
   const Lanes step = range.step - Lanes{};
   const Lanes lowest = range.lowest - Lanes{};
@@ -176,9 +189,7 @@ class FakeQuantizeRowsNode : public NodeKernel {
     for_row_ranges(context, context[x_].rows, width, kGrain, [&](int64_t begin, int64_t end) {
       for (int64_t r = begin; r < end; ++r) {
         const float* row = x + r * width;
-        float largest = 0;
-        for (int64_t c = 0; c < width; ++c) largest = std::max(largest, std::abs(row[c]));
-        const FakeRange<float> range{largest / highest_, -highest_, highest_};
+        const FakeRange<float> range{largest_magnitude(row, width) / highest_, -highest_, highest_};
         if (range.step > 0) {
           quantize_span(range, row, width, y + r * width);
         } else {

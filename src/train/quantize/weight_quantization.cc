@@ -47,6 +47,8 @@ WeightQuantization::WeightQuantization(Model& model, const WeightEncodings& enco
     if (encoding.kind != EncodingKind::kIntChannel && encoding.kind != EncodingKind::kIntGroup) {
       bad_input(name, "cannot be trained as " + encoding_name(encoding), "integers can");
     }
+    if (encoding.static_input)
+      bad_input(name, "cannot be trained with a static input scale", "inputs scaled row by row can");
     Part part{.name = name, .encoding = encoding, .first = {}, .steps = {}, .weight = {}, .trained = {}};
     part.first = choose_grid(model.parameters.get(name).decode(), encoding);
     part.mean = mean_of(part.first.scales);
