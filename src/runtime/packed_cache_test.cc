@@ -35,6 +35,14 @@ std::vector<Format> formats() {
   const Encoding f32 = Encoding::dense(DType::kF32);
   Encoding int8_weights_alone = Encoding::int8_channel();
   int8_weights_alone.input_bits = 16;
+  Encoding of_zero_points = Encoding::int4_group(32, 8);
+  of_zero_points.asymmetric = true;
+  Encoding of_rows = Encoding::int4_group(0, 8);
+  of_rows.bits = 3;
+  Encoding of_eight_bits = Encoding::int4_group(32, 8);
+  of_eight_bits.bits = 8;
+  Encoding of_all = Encoding::int8_channel();
+  of_all.per_tensor = true;
   return {{"f32", f32},
           {"f32 as bf16", f32, Precision::kBF16},
           {"bf16", Encoding::dense(DType::kBF16)},
@@ -42,6 +50,10 @@ std::vector<Format> formats() {
           {"int8, 16-bit inputs", int8_weights_alone},
           {"int4, 8-bit inputs", Encoding::int4_group(32, 8)},
           {"int4, 16-bit inputs", Encoding::int4_group(32, 16)},
+          {"int4 with zero points", of_zero_points},
+          {"int3, a scale for each row", of_rows},
+          {"int8 in groups", of_eight_bits},
+          {"int8, a scale for all", of_all},
           {"int4, groups that tables have no kernels for", Encoding::int4_group(8, 8)}};
 }
 

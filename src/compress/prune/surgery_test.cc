@@ -187,6 +187,48 @@ TEST(SurgeryOfQuantized, KeepsTheStoredNumbers) {
   }
 }
 
+// What is picked out of every kind of integers are the same values, but for columns that are cut out of groups.
+TEST(SelectIntegers, KeepsValuesScalesAndZeroPoints) {
+  Tensor values(DType::kF32, {24, 96});
+  Philox random(6);
+  for (int64_t i = 0; i < values.size(); ++i) values.mutable_data<float>()[i] = random.normal() + 0.5f;
+  std::vector<Encoding> all = {Encoding::int8_channel(), Encoding::int8_channel()};
+  all[1].per_tensor = true;
+  all[1].static_input = true;
+  for (const int bits : {2, 3, 4, 6, 8}) {
+    for (const int group : {0, 32}) {
+      for (const bool asymmetric : {false, true}) {
+        Encoding encoding = Encoding::int4_group(group, 8);
+        encoding.bits = bits;
+        encoding.asymmetric = asymmetric;
+        all.push_back(encoding);
+      }
+    }
+  }
+  const std::vector<int64_t> rows = {1, 2, 7, 23};
+  const std::vector<int64_t> split = {0, 3, 4, 40, 95};
+  std::vector<int64_t> groups;
+  for (int64_t c = 0; c < 96; ++c) {
+    if (c / 32 != 1) groups.push_back(c);
+  }
+  for (const Encoding& encoding : all) {
+    SCOPED_TRACE(encoding_name(encoding));
+    EncodedTensor stored = encode(values, encoding);
+    stored.input_scale = encoding.static_input ? 0.5f : 0.0f;
+    const EncodedTensor decoded = EncodedTensor::dense(stored.decode());
+    EncodedTensor picked = select_rows(stored, rows);
+    EXPECT_EQ(test::largest_difference(picked.decode(), select_rows(decoded, rows).decode()), 0);
+    EXPECT_EQ(picked.input_scale, stored.input_scale);
+    picked = select_columns(stored, groups);
+    EXPECT_EQ(picked.encoding, encoding);
+    EXPECT_EQ(test::largest_difference(picked.decode(), select_columns(decoded, groups).decode()), 0);
+    picked = select_columns(stored, split);
+    EXPECT_EQ(picked.input_scale, stored.input_scale);
+    const double difference = test::largest_difference(picked.decode(), select_columns(decoded, split).decode());
+    EXPECT_LE(difference, encoding.group_size > 0 ? 2.0 / (encoding.bits - 1) : 0.0);
+  }
+}
+
 TEST(SurgeryOfSparse, KeepsTheNumbersAndWherePossibleThePattern) {
   Tensor values(DType::kF32, {64, 32});
   Philox random(5);

@@ -48,8 +48,13 @@ TEST(PruneVocabulary, AnswersStayTheSame) {
   const ScratchFolder scratch;
   int n_saved = 0;
   for (const Architecture architecture : {Architecture::kBert, Architecture::kDistilBert, Architecture::kAlbert}) {
-    for (const Encoding& encoding : {Encoding::dense(DType::kF32), Encoding::dense(DType::kBF16),
-                                     Encoding::int8_channel(), Encoding::int4_group(8, 16)}) {
+    Encoding with_zeros = Encoding::int4_group(8, 16);
+    with_zeros.asymmetric = true;
+    Encoding of_all = Encoding::int8_channel();
+    of_all.per_tensor = true;
+    for (const Encoding& encoding :
+         {Encoding::dense(DType::kF32), Encoding::dense(DType::kBF16), Encoding::int8_channel(), of_all,
+          Encoding::int4_group(8, 16), with_zeros, Encoding::int4_group(0, 16)}) {
       Model model = model_of(architecture);
       const std::string table = table_of(model);
       if (encoding.bits != 32) model.parameters.set(table, encode(model.parameters.get(table).decode(), encoding));
