@@ -197,6 +197,27 @@ TEST(IntGrid, ZeroPointByHand) {
   EXPECT_EQ(encoded.size_bytes(), 4 + 2 + 4);
 }
 
+// Techniques C1, rows as torch 1.13 has them: quantize_per_channel to quint8 with S = (max - min) / 255, Z = round(-min
+// / S), and quantize_per_tensor to qint8 with S = max|x| / 127.
+TEST(IntGrid, AffineRowsAreThoseOfTorch) {
+  const Tensor values = Tensor::from({-1.0f, -0.52f, -0.031f, 0.0f, 0.26f, 0.4999f, 0.77f, 1.93f,  //
+                                      0.1f, 0.2f, 0.31f, 0.42f, 0.57f, 0.61f, 0.75f, 0.9f},
+                                     {2, 8});
+  Tensor zeros(DType::kU8, {2, 1});
+  zeros.mutable_data<uint8_t>()[0] = 87;
+  const IntGrid rows{Tensor::from({0.0114901951f, 0.00352941174f}, {2, 1}), zeros};
+  const Tensor affine = round_to_grid(values, rows, group_encoding(8, 0, true));
+  const int expected[16] = {0, 42, 84, 87, 110, 131, 154, 255, 28, 57, 88, 119, 162, 173, 212, 255};
+  for (int i = 0; i < 16; ++i) EXPECT_EQ(affine.data<int32_t>()[i], expected[i]) << i;
+
+  Encoding encoding = Encoding::int8_channel();
+  encoding.per_tensor = true;
+  const EncodedTensor whole = encode(values, encoding);
+  EXPECT_FLOAT_EQ(whole.scales.floats()[0], 0.0151968496f);
+  const int symmetric[16] = {-66, -34, -2, 0, 17, 33, 51, 127, 7, 13, 20, 28, 38, 40, 49, 59};
+  for (int i = 0; i < 16; ++i) EXPECT_EQ(whole.data.data<int8_t>()[i], symmetric[i]) << i;
+}
+
 TEST(IntGrid, ZeroPointsServeValuesOfOneSign) {
   for (const int bits : {2, 3, 4, 6, 8}) {
     Tensor values = random_matrix(8, 64, 3);
