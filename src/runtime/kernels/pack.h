@@ -2,7 +2,6 @@
 #pragma once
 
 #include <cstdint>
-
 #include <memory>
 
 #include "runtime/node_kernel.h"
