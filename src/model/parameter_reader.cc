@@ -150,9 +150,17 @@ const Tensor& ParameterReader::part(const std::string& name, const std::string& 
 }
 
 Encoding ParameterReader::channel_encoding(const std::string& name) const {
-  // What goes into a table are ids. Files without a config are taken for fettle's own.
-  if (is_embedding(name) || schemes_.empty()) return Encoding::int8_channel();
-  if (const IntegerScheme* scheme = find_scheme(schemes_, EncodingKind::kIntChannel, name)) return scheme->encoding;
+  // Files without a config are taken for fettle's own.
+  if (schemes_.empty()) return Encoding::int8_channel();
+  const IntegerScheme* scheme = find_scheme(schemes_, EncodingKind::kIntChannel, name);
+  if (is_embedding(name)) {
+    // What goes into a table are ids.
+    Encoding table = Encoding::int8_channel();
+    const Tensor* scale = store_.find(name + "_scale");
+    table.per_tensor = scheme != nullptr && scheme->encoding.per_tensor && scale != nullptr && scale->size() == 1;
+    return table;
+  }
+  if (scheme != nullptr) return scheme->encoding;
   bad_input(where_,
             fmt::format("tensor '{}': the \"quantization_config\" of config.json has no int8 group for it", name));
 }
