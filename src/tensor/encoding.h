@@ -47,14 +47,15 @@ struct Encoding {
   static Encoding sparse(const Encoding& dense, SparsePattern pattern);
 };
 
-// "f32", "bf16", "int8-channel", "int4-group32", "int8-4x1", "f32-bitmask", "bf16-2:4", "int8-32x32"
+// "f32", "bf16", "int8-channel", "int8-tensor", "int4-group32", "int3-group64-zp" (with zero points), "int2-channel"
+// (groups as wide as a row; of 8 bits "int8-channel-packed"), "int8-4x1", "f32-bitmask", "bf16-2:4", "int8-32x32"
 std::string encoding_name(const Encoding& encoding);
 
 // A parameter as stored. Layout by kind:
 //   kDense       data: dense_dtype [shape]
-//   kIntChannel  data: i8 [shape], symmetric in [-127, 127]; scales: f32 [shape[0]]
-//   kIntGroup    data: i32 [shape[0], ceil(shape[1] / 8)], see tensor/int4_group.h; scales: a float type
-//                [shape[0], ceil(shape[1] / group_size)], not negative
+//   kIntChannel  data: i8 [shape], symmetric in [-127, 127]; scales: f32 [shape[0]], [1] when per tensor
+//   kIntGroup    data: i32 [shape[0], ceil(shape[1] / (32 / bits))], see tensor/int_group.h; scales: a float type
+//                [shape[0], ceil(shape[1] / group_size)] ([shape[0], 1] when 0), not negative
 //   kSparse      data: the kept numbers, i8 or dense_dtype; index: u8, see tensor/sparse.h; scales: as in kIntChannel,
 //                undefined for floats
 // Rank is 2 for every kind but kDense.
@@ -68,14 +69,14 @@ struct EncodedTensor {
   float input_scale = 0;  // static_input only: x = q · input_scale, q in [-127, 127]. Calibrated; above 0
 
   static EncodedTensor dense(Tensor values);
-  int64_t size_bytes() const;  // of data, scales and index
+  int64_t size_bytes() const;  // of data, scales, index and zeros, as a file has them
   // All values as f32; shares the buffer when already dense f32.
   Tensor decode() const;
 };
 
-// Encodes f32 values [rows, cols] by an encoding, ties to even. int8-channel: symmetric absmax, scale = max|row| / 127
-// (techniques C2). int4-group: see tensor/int4_group.h (techniques D1). A sparse one: its dense form without the zeros
-// (tensor/sparse.h), kFailed when a pattern does not hold all other numbers. kBadInput for values that are not finite.
+// Encodes f32 values [rows, cols] by an encoding: integers to nearest on the grid that tensor/int_grid.h chooses. A
+// sparse one: its dense form without the zeros (tensor/sparse.h), kFailed when a pattern does not hold all other
+// numbers. kBadInput for values that are not finite, kFailed for an encoding that there is none of.
 EncodedTensor encode(const Tensor& values, const Encoding& encoding);
 
 }  // namespace fettle
