@@ -142,7 +142,7 @@ TEST(WeightQuantization, TheStoredModelAnswersAsTheTrainedGraph) {
       }
     }
     Session session(std::make_shared<const Model>(stored),
-                    {.isa = "reference", .precision = Precision::kF32, .fast_path = false});
+                    {.fast_path = false, .isa = "reference", .precision = Precision::kF32});
     const Tensor actual = session.classify(batch);
     ASSERT_EQ(actual.size(), expected.size());
     double largest = 0;
