@@ -36,10 +36,11 @@ void check_command(const QuantizeVerb& quantize) {
   const std::vector<std::string> allowed = group.flags_of(command.method);
   const auto check_flag = [&](const std::string& flag) {
     if (!command.is_given(flag) || std::ranges::count(allowed, flag) > 0) return;
+    if (flag == "--calibrate" && command.budget.reads_texts()) return;
     usage_error(flag, "does not go with --method " + command.method);
   };
   check_flag("--data");
-  if (!command.budget.reads_texts()) check_flag("--calibrate");
+  check_flag("--calibrate");
   for (const auto& other : quantize.groups) {
     for (const std::string& method : other->methods()) std::ranges::for_each(other->flags_of(method), check_flag);
   }
