@@ -67,9 +67,9 @@ Model load_model(const std::filesystem::path& folder, const LoadOptions& options
 // unless `replace`. int8 parameters are written as I8 `X.weight` with F32 `X.weight_scale` [out, 1] or [1], those in
 // groups as I32 `X.weight_packed` with `X.weight_scale` [out, groups], I64 `X.weight_shape` and, when they have zero
 // points, I32 `X.weight_zero_point`, all with a compressed-tensors `quantization_config`; the scale of static inputs as
-// F32 `X.input_scale` [1]; sparse ones as model/sparse_tensors.h tells. `more_files` (texts by name) appear in the folder
-// at the same moment. Returns the size of the folder's model.safetensors in bytes. Error kInterrupted, with nothing
-// written, when Ctrl-C came before the end.
+// F32 `X.input_scale` [1]; sparse ones as model/sparse_tensors.h tells. `more_files` (texts by name) appear in the
+// folder at the same moment. Returns the size of the folder's model.safetensors in bytes. Error kInterrupted, with
+// nothing written, when Ctrl-C came before the end.
 int64_t save_model(const Model& model, const std::filesystem::path& folder, bool replace,
                    const std::map<std::string, std::string>& more_files = {});
 
